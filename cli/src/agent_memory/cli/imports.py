@@ -1,0 +1,107 @@
+"""`agent-memory import`: histories of other tools, or our own export, into a server."""
+
+import asyncio
+import os
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from agent_memory.cli.importers.formats import FORMATS, Format, Unrecognised
+from agent_memory.cli.loading.lanes import send
+from agent_memory.cli.loading.reach import server_url, token
+from agent_memory.cli.loading.sources import Source, find, opened
+from agent_memory.cli.loading.summary import Meter, as_json, as_text, counted, meter
+from agent_memory.cli.loading.tally import Tally
+from agent_memory.cli.output import CommandError
+from agent_memory.client import MemoryClient, MemoryClientError
+
+NOT_DONE = 1
+DONE_IN_PART = 4
+
+
+def import_(
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Files, folders, zip archives, or - for standard input.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and check everything, send nothing.")] = False,
+    format_: Annotated[
+        str | None, typer.Option("--format", help=f"{', '.join(FORMATS)}; told from the content when not given.")
+    ] = None,
+    namespace: Annotated[str | None, typer.Option("--namespace", "-n", help="Where the events belong.")] = None,
+    user_id: Annotated[str | None, typer.Option("--user-id", "-u", help="Whose events they are.")] = None,
+    url: Annotated[
+        str | None, typer.Option("--url", help="The server; default AGENT_MEMORY_URL, or the stack on this machine.")
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Load histories: our own JSONL (one event a line), Claude Code transcripts, ChatGPT exports.
+
+    Ids are derived from content and place: importing twice creates nothing the second time. A bad line is reported with its
+    number and reason, the rest goes on. Exit code 0 when all went well, 4 when some input was bad, 1 when nothing could be
+    done, 3 when no server runs. AGENT_MEMORY_TOKEN is the credential, where one is needed.
+    """
+    if format_ is not None and format_ not in FORMATS:
+        raise CommandError(f"there is no format {format_!r}", hint=f"formats: {', '.join(FORMATS)}", code=2)
+    tally = Tally()
+    sources = _found(files, tally)
+    memory = None if dry_run else _client(server_url(url, os.environ), namespace, user_id)
+    chosen = FORMATS[format_] if format_ else None
+    with meter(Console(stderr=True)) as bar:
+        error = asyncio.run(_load(sources, chosen, memory, tally, bar))
+    print(as_json(tally, dry_run=dry_run, error=error) if json else "\n".join(as_text(tally, dry_run=dry_run)))
+    if error:
+        raise CommandError(error, hint="run the same again: what is stored already is not stored twice")
+    if tally.bad:
+        raise SystemExit(DONE_IN_PART if tally.read else NOT_DONE)
+
+
+def _client(url: str, namespace: str | None, user_id: str | None) -> MemoryClient:
+    try:
+        return MemoryClient(url, token(os.environ), namespace, user_id)
+    except ValueError as error:
+        raise CommandError(str(error)) from None
+
+
+def _found(names: list[str], tally: Tally) -> list[Source]:
+    sources: list[Source] = []
+    for name in names:
+        try:
+            sources += find(name)
+        except OSError as error:
+            _refuse(tally, name, error)
+    return sources
+
+
+async def _load(sources: list[Source], chosen: Format | None, memory: MemoryClient | None, tally: Tally, bar: Meter) -> str:
+    """Load every source. Returns what made it stop, or nothing."""
+    try:
+        for source in sources:
+            await _load_one(source, chosen, memory, tally, bar)
+    except MemoryClientError as error:
+        return f"stopped after {counted(tally.created + tally.known, 'event')}: {error}"
+    finally:
+        if memory:
+            await memory.aclose()
+    return ""
+
+
+async def _load_one(source: Source, chosen: Format | None, memory: MemoryClient | None, tally: Tally, bar: Meter) -> None:
+    bar.begin(source.name, source.size)
+    try:
+        with opened(source, chosen) as history:
+            tally.files[source.name] = history.format.title
+            if memory is None:
+                for item in history.items:
+                    tally.take(item)
+                    bar.show(history.read, counted(tally.read, "event"))
+            else:
+                await send(history.items, memory, tally, lambda: bar.show(history.read, counted(tally.read, "event")))
+    except (OSError, Unrecognised) as error:
+        _refuse(tally, source.name, error)
+    bar.finish(counted(tally.read, "event"))
+
+
+def _refuse(tally: Tally, name: str, error: OSError | Unrecognised) -> None:
+    """A file that cannot be read at all counts as one bad line."""
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    tally.files.setdefault(name, "not read")
+    tally.refuse(0, reason)

@@ -1,0 +1,27 @@
+"""Every command, one line each: name, where its function (or Typer app) is, the help that the list shows. Imported when used."""
+
+import msgspec
+
+
+class CommandSpec(msgspec.Struct, frozen=True):
+    """`target` is "module:function" or "module:typer_app"; only the command that was asked for is imported."""
+
+    name: str
+    target: str
+    help: str
+    hidden: bool = False
+
+
+COMMANDS = (
+    CommandSpec("up", "agent_memory.cli.stack:up", "Start Postgres, Redis and every service on this machine."),
+    CommandSpec("down", "agent_memory.cli.stack:down", "Stop what `up` started."),
+    CommandSpec("status", "agent_memory.cli.stack:status", "Show each process: port, memory, restarts, ready or not."),
+    CommandSpec("import", "agent_memory.cli.imports:import_", "Load histories: JSONL, Claude Code transcripts, ChatGPT exports."),
+    CommandSpec("demo", "agent_memory.cli.demo:demo", "Start everything, import a sample history, search it, stop again."),
+    CommandSpec("doctor", "agent_memory.cli.doctor:doctor", "Check each invariant on the live system."),
+    CommandSpec("rebuild-index", "agent_memory.cli.rebuild_index:rebuild_index", "Build the search indexes anew from the log."),
+    CommandSpec("rebuild_index", "agent_memory.cli.rebuild_index:rebuild_index", "The same as rebuild-index.", hidden=True),
+    CommandSpec("events", "agent_memory.cli.events:app", "See what the log holds."),
+    CommandSpec("dead-letters", "agent_memory.cli.dead_letters:app", "Messages that were given up: look, send again, drop."),
+    CommandSpec("version", "agent_memory.cli.stack:version", "Print the version."),
+)

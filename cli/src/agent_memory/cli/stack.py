@@ -1,0 +1,148 @@
+"""The whole stack on this machine: up, down, status, version."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from importlib.metadata import version as installed_version
+from typing import Annotated, NoReturn
+
+import typer
+
+from agent_memory.cli.output import CommandError, callable_here, console, in_words, note
+from agent_memory.cli.status import Look, look, status_table
+from agent_memory.embedded.errors import StackError
+from agent_memory.embedded.home import Home, home_path, is_held, open_home
+from agent_memory.embedded.processes import until
+from agent_memory.embedded.running import last_line
+from agent_memory.embedded.serve import serve
+from agent_memory.embedded.state import StackState, read_state
+from agent_memory.embedded.supervisor import START_SECONDS, Stack
+
+NOT_RUNNING = 3
+STOP_SECONDS = 90.0
+
+
+def up(
+    detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when it is ready; it goes on in the background.")] = False,
+) -> None:
+    """Start Postgres, Redis and every service on this machine.
+
+    Data lies in AGENT_MEMORY_HOME. DATABASE_URL and REDIS_URL, when set, are used instead of own servers. PORT, GRPC_PORT and
+    MCP_PORT say where to listen.
+    """
+    if detach:
+        _up_in_background(open_home(home_path(os.environ)))
+        return
+    serve(Stack(tell=note), lambda stack: _announce(stack.state, "Ctrl-C stops it."), lambda: note("stopping"))
+
+
+def down() -> None:
+    """Stop what `up` started, wherever that was typed."""
+    home = Home(path=home_path(os.environ))
+    state = read_state(home)
+    if not is_held(home):
+        note(f"nothing runs in {home.path}")
+        return
+    if state is None or not state.alive:
+        raise CommandError(f"something uses {home.path}, but it is not known what", hint=f"see what holds {home.lock}")
+    os.kill(state.pid, signal.SIGTERM)
+    if not until(lambda: not state.alive, STOP_SECONDS):
+        os.kill(state.pid, signal.SIGKILL)
+        raise CommandError(f"it did not stop in {STOP_SECONDS:.0f} s and was killed", hint=f"its logs are in {home.logs}")
+    note("stopped")
+
+
+def status(as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False) -> None:
+    """Show each process: port, memory, restarts, ready or not.
+
+    Exit code 0 when all is ready, 1 when something is not, 3 when nothing runs.
+    """
+    home = Home(path=home_path(os.environ))
+    state = read_state(home)
+    if state is None or not state.alive or not is_held(home):
+        _say_not_running(home, state, as_json)
+    found = look(state)
+    if as_json:
+        print(found.as_json())
+    else:
+        _print_status(found)
+    if not found.ready:
+        raise SystemExit(1)
+
+
+def version() -> None:
+    """Print the version."""
+    print(f"agent-memory {installed_version('agent-memory')}")
+
+
+def _up_in_background(home: Home) -> None:
+    if is_held(home):
+        raise StackError(
+            f"a stack already runs in {home.path}", hint="`agent-memory status` shows it, `agent-memory down` stops it"
+        )
+    log = home.logs / "supervisor.log"
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "agent_memory.embedded.serve"],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            cwd="/",
+        )
+    note(f"starting in {home.path}")
+    try:
+        state = _await_ready(home, process)
+    except KeyboardInterrupt:
+        process.terminate()
+        process.wait()
+        raise
+    if state is None:
+        ended = read_state(home)
+        if ended and ended.pid == process.pid and ended.error:
+            raise StackError(ended.error, hint=ended.hint)
+        raise StackError(last_line(log) or "it did not start", hint=f"its log is {log}")
+    _announce(state, "`agent-memory down` stops it.")
+    # It outlives this command on purpose: without a return code nobody warns that it was not waited for.
+    process.returncode = 0
+
+
+def _await_ready(home: Home, process: "subprocess.Popen[bytes]") -> StackState | None:
+    deadline = time.monotonic() + START_SECONDS + 30
+    while process.poll() is None and time.monotonic() < deadline:
+        state = read_state(home)
+        if state and state.pid == process.pid and state.phase == "ready":
+            return state
+        time.sleep(0.05)
+    return None
+
+
+def _announce(state: StackState, how_to_stop: str) -> None:
+    for url in state.http_urls:
+        print(f"HTTP  {url}  (documentation: {url}/docs)")
+    print(f"data  {state.home}" + ("" if not _elsewhere(state) else f"  (Postgres: {state.postgres_data})"))
+    print(f"Ready. {callable_here(how_to_stop)}", flush=True)
+
+
+def _elsewhere(state: StackState) -> bool:
+    return bool(state.postgres_data) and not state.postgres_data.startswith(state.home)
+
+
+def _say_not_running(home: Home, state: StackState | None, as_json: bool) -> NoReturn:
+    if as_json:
+        print('{"phase": "stopped", "ready": false, "processes": []}')
+        raise SystemExit(NOT_RUNNING)
+    why = f"; the last start failed: {state.error}" if state and state.error else ""
+    raise CommandError(f"nothing runs in {home.path}{why}", hint="start it with `agent-memory up`", code=NOT_RUNNING)
+
+
+def _print_status(found: Look) -> None:
+    screen = console()
+    screen.print(status_table(found))
+    screen.print(f"{found.phase}, {in_words(found.memory_bytes)} in all, data in {found.home}", soft_wrap=True)
+    if found.postgres_data and not found.postgres_data.startswith(found.home):
+        screen.print(f"Postgres' data is in {found.postgres_data}, because its user cannot reach the home", soft_wrap=True)
+    for url in found.http_urls:
+        screen.print(f"HTTP {url}", soft_wrap=True)

@@ -1,0 +1,88 @@
+# Run them through ./run, which makes the environment first: ./run demo
+
+set dotenv-load := true
+set positional-arguments := true
+
+# How people who came through ./run can type what the program advises
+export AGENT_MEMORY_PROGRAM := "./run cli"
+
+# List the recipes
+[private]
+default:
+    @just --list --unsorted
+
+# Start everything, import a sample history, search it, stop again (--keep leaves it up)
+[group('use')]
+[no-exit-message]
+[no-cd]
+demo *arguments:
+    @agent-memory demo "$@"
+
+# Start the whole stack on this machine (--detach returns when it is ready)
+[group('use')]
+[no-exit-message]
+up *arguments:
+    @agent-memory up "$@"
+
+# Stop what `up` started
+[group('use')]
+[no-exit-message]
+down:
+    @agent-memory down
+
+# Show each process: port, memory, restarts, ready or not (--json for programs)
+[group('use')]
+[no-exit-message]
+status *arguments:
+    @agent-memory status "$@"
+
+# Any command of agent-memory: ./run cli import history.jsonl
+[group('use')]
+[no-exit-message]
+[no-cd]
+cli *arguments:
+    @agent-memory "$@"
+
+# Run the tests against real servers; arguments go to pytest
+[group('check')]
+[no-exit-message]
+test *arguments:
+    python -m pytest "$@"
+
+# Style: lint rules, format, who may import whom
+[group('check')]
+[no-exit-message]
+lint:
+    ruff check .
+    ruff format --check .
+
+# Types, strictly
+[group('check')]
+[no-exit-message]
+types:
+    mypy $(ls -d libs/*/src/agent_memory/*/ services/*/src/agent_memory/*/ cli/src/agent_memory/*/ migrations/src/agent_memory/*/ | sed 's|/$||; s|.*/|-p agent_memory.|')
+
+# Measure throughput and latency; prints tables and writes JSON (--quick, --list, --only NAME…, --markdown FILE)
+[group('measure')]
+[no-exit-message]
+bench *arguments:
+    PYTHONPATH=tests python -m bench "$@"
+
+# Kill random processes under load, then account for every acknowledged write
+[group('measure')]
+[no-exit-message]
+chaos *arguments:
+    PYTHONPATH=tests python -m chaos "$@"
+
+# Format the code
+[group('change')]
+fmt:
+    ruff format .
+    ruff check --fix .
+
+# Pin the dependencies again, with hashes; `--upgrade` takes newer ones
+[group('change')]
+lock *arguments:
+    uv pip compile --quiet pyproject.toml --group dev --python-version 3.11 --generate-hashes --no-header --no-annotate \
+        --no-emit-index-url --no-emit-find-links "$@" --output-file requirements.lock
+    sed -i.old -e '/^-e /d' -e '/^ *#/d' requirements.lock && rm requirements.lock.old

@@ -1,0 +1,27 @@
+"""One encoder, one decoder per union, made once."""
+
+import msgspec
+
+from agent_memory.contracts.envelope import CommandEnvelope, EventEnvelope
+from agent_memory.contracts.events import AnyEvent
+from agent_memory.contracts.replies import AnyReply, ReplyEnvelope
+from agent_memory.contracts.upcasters import UPCASTERS, upcast
+
+encode = msgspec.json.Encoder().encode
+encode_into = msgspec.json.Encoder().encode_into
+decode_json = msgspec.json.Decoder().decode
+
+decode_command = msgspec.json.Decoder(CommandEnvelope).decode
+decode_envelope = msgspec.json.Decoder(EventEnvelope).decode
+decode_reply = msgspec.json.Decoder(ReplyEnvelope).decode
+decode_outcome = msgspec.json.Decoder(AnyReply).decode
+
+_decode_current: "msgspec.json.Decoder[AnyEvent]" = msgspec.json.Decoder(AnyEvent)
+
+
+def decode_event(type_: str, data: bytes | msgspec.Raw) -> AnyEvent:
+    """The event of a stored row, whatever version it was written in. Raises msgspec.ValidationError for an unknown type."""
+    if type_ in UPCASTERS:
+        current: AnyEvent = msgspec.convert(upcast(decode_json(data)), AnyEvent)
+        return current
+    return _decode_current.decode(data)

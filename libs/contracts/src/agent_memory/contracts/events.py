@@ -1,0 +1,102 @@
+"""What happened. Past tense, immutable, tagged by class name; kept for ever, so old shapes are read through `upcasters.py`."""
+
+from datetime import datetime
+from typing import Literal
+
+import msgspec
+
+from agent_memory.contracts.records import MemoryRecord, Message, Strategy, TimelineEvent
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True, tag_field="type"):
+    """Base of all events. Unknown fields are ignored, so adding an optional one is always safe."""
+
+
+class EventRecorded(Event, frozen=True, kw_only=True):
+    """Something was said or done. Recorded once per event id, whichever door it came through.
+
+    A message (user, assistant, tool) also stands at the end of its session's working memory.
+    """
+
+    event: TimelineEvent
+    sequence: int = 0
+
+
+class WorkingMemoryReplaced(Event, frozen=True, kw_only=True):
+    """A client set the whole document. `order` names its messages; `edits` holds those that differ from what was recorded."""
+
+    session_id: str
+    order: list[str]
+    edits: list[Message] = []
+    memories: list[msgspec.Raw] = []
+    data: dict[str, object] = {}
+    context: str | None = None
+    tokens: int = 0
+    strategy: Strategy = Strategy()
+    ttl_seconds: int | None = None
+    created_at: datetime
+    updated_at: datetime
+    last_accessed: datetime
+    sequence: int
+
+
+class MessagesRestored(Event, frozen=True, kw_only=True):
+    """Messages that were recorded earlier stand at the end of working memory again."""
+
+    session_id: str
+    messages: list[Message]
+    at: datetime
+    sequence: int
+
+
+class WorkingMemoryDeleted(Event, frozen=True, kw_only=True):
+    """The document is gone; what was said stays on the timeline."""
+
+    session_id: str
+    at: datetime
+    sequence: int
+    reason: Literal["requested", "expired"] = "requested"
+
+
+class MemoryStored(Event, frozen=True, kw_only=True):
+    """A long-term memory was created or replaced. The full record after the change, so that order does not matter to readers."""
+
+    record: MemoryRecord
+    sequence: int
+
+
+class MemoryEdited(Event, frozen=True, kw_only=True):
+    """Some fields of a memory were changed; `changed` names them. The full record after the change."""
+
+    record: MemoryRecord
+    changed: list[str]
+    sequence: int
+
+
+class MemoryForgotten(Event, frozen=True, kw_only=True):
+    """A memory is gone from every view."""
+
+    memory_id: str
+    at: datetime
+    sequence: int
+    reason: str = "requested"
+
+
+class JobDue(Event, frozen=True, kw_only=True):
+    """The time of a job came."""
+
+    job: str
+    due_ms: int
+
+
+AnyEvent = (
+    EventRecorded
+    | WorkingMemoryReplaced
+    | MessagesRestored
+    | WorkingMemoryDeleted
+    | MemoryStored
+    | MemoryEdited
+    | MemoryForgotten
+    | JobDue
+)
+"""`sequence` is the bus position of the command that caused the event: a lower one never undoes a higher one."""

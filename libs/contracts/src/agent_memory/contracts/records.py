@@ -1,0 +1,151 @@
+"""The nouns of the system: scope, timeline event, message, memory record. Shared by commands, events and views."""
+
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from hashlib import blake2b
+from typing import Literal
+
+import msgspec
+
+EventType = Literal[
+    "session_start",
+    "user_message",
+    "assistant_message",
+    "tool_result",
+    "assistant_stop",
+    "subagent_start",
+    "subagent_stop",
+    "session_end",
+]
+MESSAGE_TYPES: frozenset[str] = frozenset({"user_message", "assistant_message", "tool_result"})
+MemoryType = Literal["episodic", "semantic", "message"]
+StrategyName = Literal["discrete", "summary", "preferences", "custom"]
+
+MIN_TIMESTAMP_MS = -8_334_601_228_800_000
+MAX_TIMESTAMP_MS = 8_210_266_876_799_999
+"""Years -262143 to 262142: the range of the timeline's original clients."""
+
+MAX_ID_BYTES = 255
+"""Longest tenant, namespace, user, session, event or memory id, in UTF-8 bytes: four of them fit one index entry."""
+
+
+@lru_cache(maxsize=65_536)
+def escape(part: str) -> str:
+    """One component of a stream or key name: `/` separates components, braces mark a cluster's hash tag; neither may remain."""
+    return part.replace("%", "%25").replace("/", "%2F").replace("{", "%7B").replace("}", "%7D")
+
+
+@lru_cache(maxsize=65_536)
+def _path(tenant: str, namespace: str, user_id: str) -> str:
+    return f"{escape(tenant)}/{escape(namespace)}/{escape(user_id)}"
+
+
+class Scope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Whose data: the tenant comes from the credential alone; namespace and user are the caller's. Empty means not given."""
+
+    tenant: str = "default"
+    namespace: str = ""
+    user_id: str = ""
+
+    @property
+    def path(self) -> str:
+        """`tenant/namespace/user`, injective for any ids."""
+        return _path(self.tenant, self.namespace, self.user_id)
+
+
+class TimelineEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Something said or done in a session. `timestamp_ms` is UTC milliseconds of when it happened, as the caller says."""
+
+    event_id: str
+    session_id: str
+    timestamp_ms: int
+    event_type: EventType = "user_message"
+    role: str = "user"
+    text: str = ""
+    metadata: dict[str, str] = {}
+    agent: str | None = None
+    message_id: str | None = None
+    """Id in working memory, where it differs: the same message id in two sessions is two facts."""
+    microseconds: int = 0
+    """What `timestamp_ms` cuts off, 0 to 999, so that a message comes back with the very time it was given."""
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True):
+    """One message of a session's working memory, as clients see it."""
+
+    role: str
+    content: str
+    id: str
+    created_at: datetime
+    persisted_at: datetime | None = None
+    discrete_memory_extracted: Literal["t", "f"] = "f"
+
+
+class Strategy(msgspec.Struct, frozen=True, kw_only=True):
+    """How long-term memories are drawn from a session's messages."""
+
+    strategy: StrategyName = "discrete"
+    config: dict[str, object] = {}
+
+
+class MemoryRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """One long-term memory. `extracted_from` names the events that it came from."""
+
+    id: str
+    text: str
+    session_id: str | None = None
+    user_id: str | None = None
+    namespace: str | None = None
+    last_accessed: datetime
+    created_at: datetime
+    updated_at: datetime
+    pinned: bool = False
+    access_count: int = 0
+    topics: list[str] = []
+    entities: list[str] = []
+    memory_hash: str | None = None
+    discrete_memory_extracted: Literal["t", "f"] = "f"
+    memory_type: MemoryType = "message"
+    persisted_at: datetime | None = None
+    extracted_from: list[str] = []
+    event_date: datetime | None = None
+    extraction_strategy: str = "discrete"
+    extraction_strategy_config: dict[str, object] = {}
+    metadata: dict[str, object] = {}
+
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def to_milliseconds(moment: datetime) -> tuple[int, int]:
+    """UTC milliseconds of an aware datetime, and the microseconds (0 to 999) that they cut off."""
+    micros = (moment - EPOCH) // timedelta(microseconds=1)
+    return micros // 1000, micros % 1000
+
+
+def to_datetime(milliseconds: int, microseconds: int = 0) -> datetime:
+    """The moment, clamped to what a calendar of years 1 to 9999 can show."""
+    try:
+        return EPOCH + timedelta(milliseconds=milliseconds, microseconds=microseconds)
+    except OverflowError:
+        return (datetime.max if milliseconds > 0 else datetime.min).replace(tzinfo=UTC)
+
+
+def message_of(event: TimelineEvent) -> Message:
+    """How a recorded event looks in working memory."""
+    return Message(
+        id=event.message_id or event.event_id,
+        role=event.role,
+        content=event.text,
+        created_at=to_datetime(event.timestamp_ms, event.microseconds),
+    )
+
+
+def is_message(event: TimelineEvent) -> bool:
+    """Whether the event stands in working memory too: something was said, and it was not empty."""
+    return event.event_type in MESSAGE_TYPES and bool(event.text.strip())
+
+
+def content_hash(text: str) -> bytes:
+    """128 bits that stand for a text: the key of its vector."""
+    return blake2b(text.encode(), digest_size=16).digest()

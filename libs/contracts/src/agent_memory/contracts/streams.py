@@ -1,0 +1,97 @@
+"""Every name on the bus and in Redis, in one place. Keys carry what must stay together in a cluster as a `{hash tag}`."""
+
+from agent_memory.contracts.records import Scope, escape
+
+COMMANDS = "am:commands"
+EVENTS = "am:events"
+DEAD_LETTERS = "am:dead-letters"
+DATA_FIELD = "__data__"
+
+INGEST_GROUP = "ingest"
+
+MEMORY_INDEX = "memory-index"
+TIMELINE_INDEX = "timeline-index"
+SEGMENTS = "segments"
+CONTENTS = "contents"
+DUPLICATES = "duplicates"
+JOBS = "jobs"
+
+PROJECTIONS: dict[str, str] = {
+    MEMORY_INDEX: "indexer",
+    TIMELINE_INDEX: "indexer",
+    SEGMENTS: "summarizer",
+    CONTENTS: "rollup",
+    DUPLICATES: "compactor",
+    JOBS: "scheduler",
+}
+"""Projection (which is also its consumer group on `EVENTS`) to the service that keeps it."""
+
+
+def session_stream(scope: Scope, session_id: str) -> str:
+    """Log stream of one session."""
+    return f"session/{scope.path}/{escape(session_id)}"
+
+
+def memory_stream(tenant: str, memory_id: str) -> str:
+    """Log stream of one long-term memory; its id is unique in a tenant."""
+    return f"memory/{escape(tenant)}/{escape(memory_id)}"
+
+
+def job_stream(tenant: str, job: str) -> str:
+    """Log stream of one scheduled job."""
+    return f"job/{escape(tenant)}/{escape(job)}"
+
+
+def working_memory_keys(stream: str) -> tuple[str, str, str]:
+    """Keys of a session's view: its head (version and times), its document, and its messages as one comma-joined string."""
+    return f"am:wm:{{{stream}}}:head", f"am:wm:{{{stream}}}:document", f"am:wm:{{{stream}}}:messages"
+
+
+def replies_channel(gateway: str) -> str:
+    """Pub/sub channel on which one gateway process hears its replies."""
+    return f"am:replies:{gateway}"
+
+
+def checkpoint_key(projection: str) -> str:
+    """Position up to which every event is accounted for."""
+    return f"am:projection:{{{projection}}}:checkpoint"
+
+
+def ahead_key(projection: str) -> str:
+    """Ranges of positions beyond the checkpoint that are accounted for already."""
+    return f"am:projection:{{{projection}}}:ahead"
+
+
+def counters_key(projection: str) -> str:
+    """Hash with the ledger of a projection: applied, skipped, dead-lettered."""
+    return f"am:projection:{{{projection}}}:counters"
+
+
+def epoch_key(projection: str) -> str:
+    """A random value that a flush takes away: tells one life of the data from the next."""
+    return f"am:projection:{{{projection}}}:epoch"
+
+
+def heartbeat_key(service: str) -> str:
+    """Hash of live replicas of a service: name to the UTC milliseconds it was last seen at."""
+    return f"am:heartbeat:{service}"
+
+
+def index_alias(kind: str) -> str:
+    """Name under which readers find the live generation of a search index ("memory" or "timeline")."""
+    return f"am:index:{kind}"
+
+
+def index_name(kind: str, generation: int) -> str:
+    """Name of one generation of a search index."""
+    return f"am:index:{kind}:{generation}"
+
+
+def document_prefix(kind: str, generation: int) -> str:
+    """Key prefix of the documents of one generation."""
+    return f"am:doc:{kind}:{generation}:"
+
+
+def document_key(kind: str, generation: int, scope_path: str, document_id: str) -> str:
+    """Key of one search document."""
+    return f"am:doc:{kind}:{generation}:{{{scope_path}}}:{document_id}"

@@ -1,0 +1,1 @@
+"""Postgres and Redis from wheels, and the supervisor that runs the whole stack on one machine."""

@@ -1,0 +1,193 @@
+"""What a stack consists of: which processes, in which order, on which ports, with which environment. Starts nothing."""
+
+import hashlib
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import msgspec
+
+from agent_memory.embedded.errors import StackError, folder_error
+from agent_memory.embedded.home import Home
+from agent_memory.embedded.ports import LOOPBACK, free_port, free_ports, require_free
+from agent_memory.embedded.postgres import postgres_is_ready, postgres_launch, prepare_postgres
+from agent_memory.embedded.probes import is_healthy
+from agent_memory.embedded.processes import Launch
+from agent_memory.embedded.redis import prepare_redis, redis_is_ready, redis_launch
+from agent_memory.embedded.services import BACKGROUND, EMBEDDINGS, GATEWAY, ServiceSpec, installed
+from agent_memory.embedded.state import Role, StackState
+from agent_memory.runtime.settings import Settings, SettingsError, load
+
+_SOCKET_PATH_LIMIT = 100
+
+
+class Part(msgspec.Struct, frozen=True, kw_only=True):
+    """One process of the stack. `health` as in `ProcessState`."""
+
+    name: str
+    role: Role
+    launch: Launch
+    ready: Callable[[], bool]
+    port: int = 0
+    health: str = ""
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """All parts, and where the stack can be reached."""
+
+    parts: list[Part]
+    environment: dict[str, str]
+    database_url: str
+    redis_url: str
+    embeddings_url: str
+    http_urls: list[str]
+    grpc_port: int
+    mcp_port: int
+    postgres_data: str
+
+
+def make_plan(home: Home, environment: Mapping[str, str], replicas: Mapping[str, int], before: StackState | None) -> Plan:
+    """Decides everything that a start needs. Raises StackError for a taken port, a wrong setting, an unusable folder."""
+    settings = _settings(environment)
+    servers, urls, postgres_data = _servers(home, environment, before)
+    common = {**environment, **urls, "AGENT_MEMORY_HOME": str(home.path), "PYTHONUNBUFFERED": "1"}
+    models: list[Part] = []
+    if _needs_local_model(settings) and installed([EMBEDDINGS]):
+        socket = _socket_path(home)
+        models = [_model(home, common, socket)]
+        common |= {"EMBEDDINGS_URL": f"unix:{socket}", "EMBEDDING_MODEL": "local"}
+    gateways = _gateways(home, settings, common, replicas.get(GATEWAY.name, 1))
+    return Plan(
+        parts=[*servers, *models, *_background(home, common, replicas), *(part for part, _ in gateways)],
+        environment=common,
+        database_url=common["DATABASE_URL"],
+        redis_url=common["REDIS_URL"],
+        embeddings_url=common.get("EMBEDDINGS_URL", ""),
+        http_urls=[f"http://{_reachable(settings.host)}:{part.port}" for part, _ in gateways],
+        grpc_port=gateways[0][1].grpc_port if gateways else 0,
+        mcp_port=gateways[0][1].mcp_port if gateways else 0,
+        postgres_data=postgres_data,
+    )
+
+
+def _settings(environment: Mapping[str, str]) -> Settings:
+    try:
+        return load(environment)
+    except SettingsError as error:
+        raise StackError(str(error), hint="correct it in the environment or in .env") from error
+
+
+def _servers(home: Home, environment: Mapping[str, str], before: StackState | None) -> tuple[list[Part], dict[str, str], str]:
+    ports = {process.name: process.port for process in before.processes} if before else {}
+    parts: list[Part] = []
+    urls = {name: environment[name] for name in ("DATABASE_URL", "REDIS_URL") if environment.get(name, "").strip()}
+    data = ""
+    if "DATABASE_URL" not in urls:
+        postgres = prepare_postgres(home, free_port(ports.get("postgres", 0)))
+        urls["DATABASE_URL"] = postgres.url
+        data = str(postgres.data)
+        launch = postgres_launch(postgres, environment)
+        parts.append(
+            Part(name="postgres", role="server", launch=launch, port=postgres.port, ready=lambda: postgres_is_ready(postgres))
+        )
+    if "REDIS_URL" not in urls:
+        redis = prepare_redis(home, free_port(ports.get("redis", 0)))
+        urls["REDIS_URL"] = redis.url
+        launch = redis_launch(redis, environment)
+        parts.append(Part(name="redis", role="server", launch=launch, port=redis.port, ready=lambda: redis_is_ready(redis)))
+    return parts, urls, data
+
+
+def _needs_local_model(settings: Settings) -> bool:
+    if settings.embeddings_url:
+        return False
+    return settings.embedding_model == "local" or (settings.embedding_model == "" and settings.openai_api_key == "")
+
+
+def _model(home: Home, environment: Mapping[str, str], socket: Path) -> Part:
+    return _python_part(
+        home, EMBEDDINGS, EMBEDDINGS.name, "model", environment, health=f"unix:{socket}", arguments=("--socket", str(socket))
+    )
+
+
+def _socket_path(home: Home) -> Path:
+    inside = home.path / "embeddings.sock"
+    if len(str(inside)) <= _SOCKET_PATH_LIMIT:
+        return inside
+    # The kernel takes about 108 characters; a deep home gets its socket in a private folder of the temporary one.
+    folder = Path(tempfile.gettempdir()) / f"agent-memory-{os.getuid()}-{hashlib.sha256(str(home.path).encode()).hexdigest()[:12]}"
+    try:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if folder.stat().st_uid != os.getuid():
+            raise StackError(f"{folder} belongs to another user", hint="choose a shorter AGENT_MEMORY_HOME")
+    except OSError as error:
+        raise folder_error(folder, error) from error
+    return folder / "embeddings.sock"
+
+
+def _background(home: Home, environment: Mapping[str, str], replicas: Mapping[str, int]) -> list[Part]:
+    named = [(service, name) for service in installed(BACKGROUND) for name in _names(service, replicas.get(service.name, 1))]
+    return [
+        _python_part(
+            home,
+            service,
+            name,
+            "service",
+            {**environment, "HOST": LOOPBACK, "METRICS_PORT": str(port)},
+            port=port,
+            health=f"http://{LOOPBACK}:{port}/health",
+        )
+        for (service, name), port in zip(named, free_ports(len(named)), strict=True)
+    ]
+
+
+def _gateways(home: Home, settings: Settings, environment: Mapping[str, str], count: int) -> list[tuple[Part, Settings]]:
+    """The first gateway has the ports that were asked for, which must be free; further ones have any."""
+    found: list[tuple[Part, Settings]] = []
+    for number, name in enumerate(_names(GATEWAY, count) if installed([GATEWAY]) else []):
+        wanted = {"PORT": settings.port, "GRPC_PORT": settings.grpc_port, "MCP_PORT": settings.mcp_port}
+        if number:
+            wanted = dict.fromkeys(wanted, 0)
+        for variable, port in wanted.items():
+            if port:
+                require_free(port, variable, settings.host)
+        spare = free_ports(len(wanted))
+        ports = {variable: port or other for (variable, port), other in zip(wanted.items(), spare, strict=True)}
+        chosen = msgspec.structs.replace(
+            settings, port=ports["PORT"], grpc_port=ports["GRPC_PORT"], mcp_port=ports["MCP_PORT"], metrics_port=0
+        )
+        health = f"http://{_reachable(settings.host)}:{chosen.port}/ready"
+        given = {**environment, **{variable: str(port) for variable, port in ports.items()}}
+        found.append((_python_part(home, GATEWAY, name, "gateway", given, port=chosen.port, health=health), chosen))
+    return found
+
+
+def _python_part(
+    home: Home,
+    service: ServiceSpec,
+    name: str,
+    role: Role,
+    environment: Mapping[str, str],
+    *,
+    health: str,
+    port: int = 0,
+    arguments: Sequence[str] = (),
+) -> Part:
+    launch = Launch(
+        argv=(sys.executable, "-m", service.module, *arguments),
+        environment=environment,
+        log=home.logs / f"{name}.log",
+        folder=home.path,
+        nice=service.nice,
+    )
+    return Part(name=name, role=role, launch=launch, port=port, health=health, ready=lambda: is_healthy(health))
+
+
+def _names(service: ServiceSpec, count: int) -> list[str]:
+    return [service.name if number == 1 else f"{service.name}-{number}" for number in range(1, count + 1)]
+
+
+def _reachable(host: str) -> str:
+    return LOOPBACK if host in ("", "0.0.0.0", "::") else host

@@ -1,0 +1,38 @@
+"""Vectors by (model, content hash): computed once, kept with the log, so that a rebuild costs no model call."""
+
+from collections.abc import Mapping, Sequence
+
+import psycopg
+
+from agent_memory.contracts.errors import Unavailable
+from agent_memory.eventlog.connect import Connections
+
+
+class EmbeddingStore:
+    """Raises Unavailable when Postgres cannot be reached."""
+
+    def __init__(self, connections: Connections) -> None:
+        self._connections = connections
+
+    async def find(self, model: str, hashes: Sequence[bytes]) -> dict[bytes, bytes]:
+        """The vectors that are known, float32 little-endian."""
+        try:
+            async with self._connections.connection() as connection:
+                cursor = connection.cursor(binary=True)
+                await cursor.execute(
+                    "SELECT content_hash, vector FROM embeddings WHERE model = %s AND content_hash = ANY(%s)", (model, list(hashes))
+                )
+                return {bytes(row[0]): bytes(row[1]) for row in await cursor.fetchall()}
+        except (psycopg.OperationalError, OSError) as error:
+            raise Unavailable(f"stored embeddings cannot be read ({type(error).__name__})") from error
+
+    async def keep(self, model: str, vectors: Mapping[bytes, bytes]) -> None:
+        """Remembers vectors; what is known already stays as it is. Sorted, so that two keepers never lock each other out."""
+        rows = [(model, digest, vectors[digest]) for digest in sorted(vectors)]
+        try:
+            async with self._connections.connection() as connection, connection.transaction():
+                await connection.cursor().executemany(
+                    "INSERT INTO embeddings (model, content_hash, vector) VALUES (%s, %b, %b) ON CONFLICT DO NOTHING", rows
+                )
+        except (psycopg.OperationalError, OSError) as error:
+            raise Unavailable(f"embeddings cannot be stored ({type(error).__name__})") from error

@@ -1,0 +1,1 @@
+"""Views in Redis: working memory, search indexes, checkpoints."""

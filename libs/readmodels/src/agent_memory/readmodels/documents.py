@@ -1,0 +1,132 @@
+"""What is written into a search index: pure functions from records to documents."""
+
+import hashlib
+import re
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Literal
+
+import msgspec
+
+from agent_memory.contracts.codec import encode
+from agent_memory.contracts.records import MemoryRecord, Scope, TimelineEvent, escape
+from agent_memory.readmodels.words import words
+
+Kind = Literal["memory", "timeline"]
+Value = bytes | str | int | float
+
+SEPARATOR = "\x1f"
+INDEXED_CHARACTERS = 10_000
+"""Of a long text this much is searchable by word: about 2,500 tokens, beyond what embedding models read well. Insertion
+time grows with it, and longer messages are tool output, whose beginning says what it is. The record is kept whole."""
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_UNSAFE = re.compile(rb"[^A-Za-z0-9]")
+_MAX_TAG = 1_000
+
+
+class Upsert(msgspec.Struct, frozen=True, kw_only=True):
+    """Write a document. `version` is the log position it comes from; a document of a newer version stays as it is."""
+
+    kind: Kind
+    scope_path: str
+    id: str
+    version: int
+    fields: dict[str, Value]
+
+
+class Delete(msgspec.Struct, frozen=True, kw_only=True):
+    """Remove a document, and refuse older ones that arrive later."""
+
+    kind: Kind
+    scope_path: str
+    id: str
+    version: int
+
+
+Write = Upsert | Delete
+
+
+def memory_document(record: MemoryRecord, tenant: str, version: int, vector: bytes) -> Upsert:
+    """The document of a long-term memory. `vector` is little-endian float32. Its key knows the tenant only: the rest may change."""
+    fields: dict[str, Value] = {
+        "tenant": tag(tenant),
+        "memory_type": tag(record.memory_type),
+        "extraction_strategy": tag(record.extraction_strategy),
+        "text": searchable(record.text),
+        "created_at": micros(record.created_at),
+        "last_accessed": micros(record.last_accessed),
+        "pinned": int(record.pinned),
+        "listing": listing_order(record.created_at, record.id),
+        "record": encode(record),
+        "vector": vector,
+    }
+    for name, one in (("namespace", record.namespace), ("user_id", record.user_id), ("session_id", record.session_id)):
+        if one is not None:
+            fields[name] = tag(one)
+    for name, many in (("topics", record.topics), ("entities", record.entities)):
+        if many:
+            fields[name] = SEPARATOR.join(tag(value) for value in many)
+    if record.event_date is not None:
+        fields["event_date"] = micros(record.event_date)
+    return Upsert(kind="memory", scope_path=memory_scope(tenant), id=record.id, version=version, fields=fields)
+
+
+def timeline_document(event: TimelineEvent, scope: Scope, version: int, vector: bytes) -> Upsert:
+    """The document of a timeline event. Events whose text has no words are not searchable: see `has_words`."""
+    fields: dict[str, Value] = {
+        "scope": tag(scope.path),
+        "session_id": tag(event.session_id),
+        "event_type": tag(event.event_type),
+        "role": tag(event.role),
+        "timestamp_ms": event.timestamp_ms,
+        "text": searchable(event.text),
+        "record": encode(event),
+        "vector": vector,
+    }
+    return Upsert(kind="timeline", scope_path=scope.path, id=event.event_id, version=version, fields=fields)
+
+
+def memory_scope(tenant: str) -> str:
+    """Scope path of a tenant's memories in document keys."""
+    return escape(tenant)
+
+
+def has_words(text: str) -> bool:
+    """Whether a text is worth a search document."""
+    return bool(text.strip())
+
+
+def searchable(text: str) -> str:
+    """The words of a text as the index keeps them."""
+    return " ".join(words(text[:INDEXED_CHARACTERS]))
+
+
+@lru_cache(maxsize=16_384)
+def tag(value: str) -> str:
+    """A value as a TAG: letters and digits only, so that no query ever needs quoting; any string, the empty one too, is told
+    apart from any other, and a prefix of the value is a prefix of the tag. Beyond 1,000 characters a digest stands for the rest.
+    """
+    encoded = prefix(value)
+    if len(encoded) <= _MAX_TAG:
+        return encoded
+    return f"{encoded[:_MAX_TAG]}_h{hashlib.sha256(value.encode()).hexdigest()}"
+
+
+def prefix(value: str) -> str:
+    """What the tags of all values that start with `value` start with (for values of up to 1,000 characters once encoded)."""
+    # The leading letter keeps the empty string indexable and every prefix above the index's minimum of two characters.
+    return "v" + _UNSAFE.sub(lambda found: b"_%02X" % found[0][0], value.encode()).decode()
+
+
+def micros(moment: datetime) -> int:
+    """Microseconds since 1970 UTC; a time without a zone is UTC. The index keeps them exactly from 1684 to 2255."""
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def listing_order(created_at: datetime, document_id: str) -> str:
+    """Sort key of a listing: newest first, then by id."""
+    return f"{(1 << 63) - 1 - micros(created_at):016x}{document_id}"

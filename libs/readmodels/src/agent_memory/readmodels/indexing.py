@@ -1,0 +1,229 @@
+"""From events to search documents: what an event means for an index, and how its vectors are come by.
+
+Used by the indexer, event by event, and by a rebuild, which goes through the whole log beside the live index.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Protocol
+
+import msgspec
+from redis.asyncio import Redis
+
+from agent_memory.contracts.codec import decode_event
+from agent_memory.contracts.envelope import EventEnvelope
+from agent_memory.contracts.errors import Conflict
+from agent_memory.contracts.events import EventRecorded, MemoryEdited, MemoryForgotten, MemoryStored
+from agent_memory.contracts.records import MemoryRecord, Scope, TimelineEvent, content_hash, is_message, message_of
+from agent_memory.readmodels import generations, writes
+from agent_memory.readmodels.documents import (
+    Delete,
+    Kind,
+    Upsert,
+    Write,
+    has_words,
+    memory_document,
+    memory_scope,
+    timeline_document,
+)
+from agent_memory.readmodels.generations import Generation
+
+MEMORY_TYPES = frozenset({"MemoryStored", "MemoryEdited", "MemoryForgotten"})
+TIMELINE_TYPES = frozenset({"EventRecorded"})
+REBUILD_CHUNK = 2_000
+LOCK_MS = 30_000
+
+
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """A document that is to be written once the vector of `text` is known."""
+
+    text: str
+    scope: Scope
+    version: int
+    memory: MemoryRecord | None = None
+    event: TimelineEvent | None = None
+
+    def document(self, vector: bytes) -> Upsert:
+        """The document with its vector."""
+        if self.memory is not None:
+            return memory_document(self.memory, self.scope.tenant, self.version, vector)
+        assert self.event is not None
+        return timeline_document(self.event, self.scope, self.version, vector)
+
+
+class Embedder(Protocol):
+    """Turns texts into vectors: float32, little-endian."""
+
+    @property
+    def model(self) -> str: ...
+    @property
+    def dimensions(self) -> int: ...
+    async def embed(self, texts: Sequence[str]) -> list[bytes]: ...
+
+
+class Vectors(Protocol):
+    """Vectors that were computed before, by model and content hash."""
+
+    async def find(self, model: str, hashes: Sequence[bytes]) -> dict[bytes, bytes]: ...
+    async def keep(self, model: str, vectors: Mapping[bytes, bytes]) -> None: ...
+
+
+class Log(Protocol):
+    """What a rebuild reads."""
+
+    async def head(self) -> int: ...
+    async def after(
+        self, position: int, *, up_to: int | None = None, limit: int = 500, types: Sequence[str] | None = None
+    ) -> list[EventEnvelope]: ...
+
+
+class RebuildStep(msgspec.Struct, frozen=True, kw_only=True):
+    """How far a rebuild is: log positions done of all, documents written, texts that had no stored vector."""
+
+    position: int
+    head: int
+    documents: int
+    embedded: int
+
+
+def project(envelope: EventEnvelope, kind: Kind, *, messages_too: bool = False) -> Wanted | Delete | None:
+    """What an event means for an index. With `messages_too`, messages are found among the memories as well."""
+    event = decode_event(envelope.type, envelope.data)
+    scope, version = envelope.scope, envelope.position
+    match event:
+        case MemoryStored(record=record) | MemoryEdited(record=record) if kind == "memory":
+            return Wanted(text=record.text, scope=scope, version=version, memory=record)
+        case MemoryForgotten(memory_id=memory_id) if kind == "memory":
+            return Delete(kind="memory", scope_path=memory_scope(scope.tenant), id=memory_id, version=version)
+        case EventRecorded(event=recorded) if kind == "timeline" and has_words(recorded.text):
+            return Wanted(text=recorded.text, scope=scope, version=version, event=recorded)
+        case EventRecorded(event=recorded) if kind == "memory" and messages_too and is_message(recorded):
+            record = message_memory(recorded, scope)
+            return Wanted(text=record.text, scope=scope, version=version, memory=record)
+        case _:
+            return None
+
+
+def message_memory(event: TimelineEvent, scope: Scope) -> MemoryRecord:
+    """A message as a memory of type "message", linked to the event it is."""
+    message = message_of(event)
+    return MemoryRecord(
+        id=event.event_id,
+        text=f"{message.role}: {message.content}",
+        session_id=event.session_id,
+        user_id=scope.user_id or None,
+        namespace=scope.namespace or None,
+        last_accessed=message.created_at,
+        created_at=message.created_at,
+        updated_at=message.created_at,
+        memory_type="message",
+        extraction_strategy="message",
+        extracted_from=[event.event_id],
+    )
+
+
+def newest(found: Sequence[Wanted | Delete | None]) -> list[Wanted | Delete]:
+    """Of several writes to one document the last: the others would be overwritten at once."""
+    last: dict[tuple[str, str], Wanted | Delete] = {}
+    for one in found:
+        if one is None:
+            continue
+        last[_place(one)] = one
+    return list(last.values())
+
+
+class Indexing:
+    """Writes the documents of one index. Idempotent: every write is compare-and-set on the log position."""
+
+    def __init__(self, kind: Kind, redis: Redis, embedder: Embedder, vectors: Vectors, *, messages_too: bool = False) -> None:
+        self.kind = kind
+        self.messages_too = messages_too
+        self._redis = redis
+        self._embedder = embedder
+        self._vectors = vectors
+
+    @property
+    def types(self) -> frozenset[str]:
+        """The events that matter to this index."""
+        if self.kind == "timeline":
+            return TIMELINE_TYPES
+        return MEMORY_TYPES | TIMELINE_TYPES if self.messages_too else MEMORY_TYPES
+
+    async def apply(self, batch: Sequence[EventEnvelope]) -> None:
+        """Brings all active generations up to date with the events. Raises Unavailable while a part is down."""
+        prepared, _ = await self.prepare(batch)
+        known = await generations.registry(self._redis, self.kind)
+        await writes.apply(self._redis, known.active, prepared, model=self._embedder.model)
+
+    async def prepare(self, batch: Sequence[EventEnvelope]) -> tuple[list[Write], int]:
+        """The writes that the events mean, and how many vectors had to be computed for them."""
+        found = newest([project(envelope, self.kind, messages_too=self.messages_too) for envelope in batch])
+        wanted = [one for one in found if isinstance(one, Wanted)]
+        vectors, computed = await self._vectors_of([one.text for one in wanted])
+        return [one if isinstance(one, Delete) else one.document(vectors[one.text]) for one in found], computed
+
+    async def _vectors_of(self, texts: Sequence[str]) -> tuple[dict[str, bytes], int]:
+        if not texts:
+            return {}, 0
+        hashes = {text: content_hash(text) for text in texts}
+        known = await self._vectors.find(self._embedder.model, list(hashes.values()))
+        missing = [text for text, digest in hashes.items() if digest not in known]
+        if missing:
+            computed = await self._embedder.embed(missing)
+            fresh = {hashes[text]: vector for text, vector in zip(missing, computed, strict=True)}
+            await self._vectors.keep(self._embedder.model, fresh)
+            known |= fresh
+        return {text: known[digest] for text, digest in hashes.items()}, len(missing)
+
+    async def rebuild(self, log: Log, algorithm: str) -> AsyncIterator[RebuildStep]:
+        """Builds the next generation from the log beside the live one and swaps; yields its progress, the last step after the swap.
+
+        Readers never fail, writes that come meanwhile go to both. Raises Conflict when another rebuild is running.
+        """
+        async with building(self._redis, self.kind, self._embedder.model, self._embedder.dimensions, algorithm) as generation:
+            head = await log.head()
+            position = documents = embedded = 0
+            while position < head:
+                batch = await log.after(position, up_to=head, limit=REBUILD_CHUNK, types=sorted(self.types))
+                prepared, computed = await self.prepare(batch)
+                await writes.apply(self._redis, [generation], prepared, model=self._embedder.model)
+                position = batch[-1].position if len(batch) == REBUILD_CHUNK else head
+                documents, embedded = documents + len(prepared), embedded + computed
+                await self._redis.set(lock_key(self.kind), generation.number, px=LOCK_MS)
+                yield RebuildStep(position=position, head=head, documents=documents, embedded=embedded)
+            await generations.swap(self._redis, generation)
+        await generations.drop_old(self._redis, self.kind)
+        yield RebuildStep(position=head, head=head, documents=documents, embedded=embedded)
+
+
+@asynccontextmanager
+async def building(redis: Redis, kind: Kind, model: str, dimensions: int, algorithm: str) -> AsyncIterator[Generation]:
+    """The next generation, for whoever builds it. Given up when the block fails; one whose builder died is swept away first."""
+    if not await redis.set(lock_key(kind), "0", nx=True, px=LOCK_MS):
+        raise Conflict(f"the {kind} index is being rebuilt already")
+    try:
+        abandoned = (await generations.registry(redis, kind)).building
+        if abandoned is not None:
+            await generations.abandon(redis, abandoned)
+        generation = await generations.begin_build(redis, kind, model, dimensions, algorithm)
+        try:
+            yield generation
+        except BaseException:
+            await generations.abandon(redis, generation)
+            raise
+    finally:
+        await redis.delete(lock_key(kind))
+
+
+def lock_key(kind: Kind) -> str:
+    """Held, and renewed, by the process that builds the next generation of an index."""
+    return f"am:index:{kind}:builder"
+
+
+def _place(write: Wanted | Delete) -> tuple[str, str]:
+    if isinstance(write, Delete):
+        return write.scope_path, write.id
+    if write.memory is not None:
+        return memory_scope(write.scope.tenant), write.memory.id
+    assert write.event is not None
+    return write.scope.path, write.event.event_id

@@ -1,0 +1,322 @@
+"""How a search is carried out: candidates in a total order, ranked in fixed blocks, and the records of one page."""
+
+from collections import OrderedDict
+from operator import attrgetter
+from typing import Any, Literal, NamedTuple
+
+import msgspec
+from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from agent_memory.contracts.errors import Unavailable
+from agent_memory.contracts.queries import Recency
+from agent_memory.contracts.streams import index_alias
+from agent_memory.readmodels import statements
+from agent_memory.readmodels.documents import Kind
+from agent_memory.readmodels.generations import changes_key
+from agent_memory.readmodels.ranking import Ranked, by_recency, fuse, in_blocks
+from agent_memory.readmodels.statements import Count, Row, Statement
+from agent_memory.readmodels.words import Wanted
+
+BLOCK = 100
+"""Ranks that are re-ordered together, by recency or by fusion."""
+_DEEP = 1_000
+_KEPT_COUNTS = 10_000
+_MORE = 8
+"""How many times more is asked for when documents of equal rank were cut apart."""
+_TIMES = ("created_at", "last_accessed")
+
+
+class Hit(NamedTuple):
+    """A search result. `record` is the JSON it was stored with; `dist` is 0 and `score` None in a listing."""
+
+    id: str
+    record: bytes
+    dist: float
+    score: float | None
+    score_type: str | None
+
+
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """A search after its filters were compiled and its text was split into words."""
+
+    where: str
+    mode: Literal["semantic", "keyword", "hybrid", "listing"]
+    wanted: Wanted
+    vector: bytes | None = None
+    alpha: float = 0.7
+    threshold: float | None = None
+    recency: Recency | None = None
+    now: int = 0
+    limit: int
+    offset: int
+    prefixes: bool = False
+
+    @property
+    def end(self) -> int:
+        """One past the last rank that the page needs, whole blocks when they are re-ranked."""
+        end = self.offset + self.limit
+        return -(-end // BLOCK) * BLOCK if self.recency else end
+
+
+class Found(NamedTuple):
+    """Candidates in their order, the number of documents that match, and records that came along."""
+
+    total: int
+    candidates: list[Ranked]
+    records: dict[bytes, bytes]
+
+
+class Searching:
+    """Carries out plans on one index. Counts are kept until the index changes; they are all the state there is."""
+
+    def __init__(self, redis: Redis, kind: Kind) -> None:
+        self._redis = redis
+        self._kind = kind
+        self._index = index_alias(kind)
+        self._counts: OrderedDict[str, Count] = OrderedDict()
+        self._most = 0
+
+    async def run(self, plan: Plan) -> tuple[int, list[Hit]]:
+        """Total and hits of a page. Raises Unavailable without an index, ValueError for a plan that lacks its vector."""
+        if plan.vector is None and plan.mode in ("semantic", "hybrid"):
+            raise ValueError(f"a {plan.mode} search needs a vector")
+        match plan.mode:
+            case "listing":
+                return await self._list(plan)
+            case "keyword":
+                found = await self._by_words(plan)
+            case "semantic" if plan.threshold is not None:
+                found = await self._within(plan, plan.threshold)
+            case "semantic" if plan.recency:
+                return await self._freshest(plan, plan.recency)
+            case "semantic":
+                found = await self._nearest(plan)
+            case "hybrid":
+                found = await self._hybrid(plan)
+        return found.total, await self._hits(plan, found)
+
+    async def _list(self, plan: Plan) -> tuple[int, list[Hit]]:
+        if plan.offset >= _DEEP and plan.offset >= (known := (await self._count(plan, plan.where)).matches):
+            return known, []
+        (reply,) = await self._send(plan, statements.listing(self._index, plan.where, plan.offset, plan.limit))
+        total, rows = statements.rows(reply)
+        return total, [Hit(_id(row.key), row.fields[b"record"], 0.0, None, None) for row in rows if b"record" in row.fields]
+
+    async def _by_words(self, plan: Plan) -> Found:
+        if not plan.wanted:
+            return Found(0, [], {})
+        where = f"{plan.where} {statements.any_part(plan.wanted)}"
+        total, rows = await self._best(plan, where, plan.end, _fields(plan))
+        top = rows[0].score or 0.0 if rows else 0.0
+        scored = [(row, (row.score or 0.0) / top if top > 0 else 0.0) for row in rows]
+        candidates = [_ranked(row, 1.0 - score, score) for row, score in scored]
+        return Found(total, candidates, _records(rows))
+
+    async def _within(self, plan: Plan, radius: float) -> Found:
+        def statement(k: int) -> Statement:
+            return statements.within(self._index, plan.where, plan.vector or b"", radius, k, _fields(plan))
+
+        k = plan.end + 1
+        while True:
+            (reply,) = await self._send(plan, statement(k))
+            total, rows = statements.rows(reply)
+            rows = _by_distance(rows)
+            if not _cut_in_a_tie(rows, plan.end, k):
+                return Found(total, [_near(row) for row in rows[: plan.end]], _records(rows))
+            k *= _MORE
+
+    async def _nearest(self, plan: Plan) -> Found:
+        known, rows, _ = await self._ranked_by_vector(plan, plan.where, plan.end, _fields(plan))
+        return Found(known.matches, [_near(row) for row in rows], _records(rows))
+
+    async def _freshest(self, plan: Plan, weights: Recency) -> tuple[int, list[Hit]]:
+        """The nearest `BLOCK` documents, re-ranked by the server; beyond them the others in blocks, re-ranked here."""
+        deep = plan.offset + plan.limit > BLOCK
+        window = (0, BLOCK) if deep else (plan.offset, plan.limit)
+        known = self._counts.get(plan.where)
+        asked = statements.freshest(self._index, plan.where, plan.vector or b"", BLOCK, known, weights, plan.now, *window)
+        counting = () if known else (statements.count(self._index, plan.where),)
+        token, reply, *counted = await self._send(plan, ("GET", changes_key(self._kind)), asked, *counting)
+        if counted:
+            known = self._keep(plan.where, token, counted[0][0])
+        if known is None or known.token != token:
+            known = await self._count(plan, plan.where)
+        rows = statements.aggregated(reply)
+        if not deep:
+            return known.matches, [_hit(_near(row), row.fields[b"record"], plan) for row in rows if b"record" in row.fields]
+        # Which of several equally near documents belong to the first block is the server's choice, so the rest is what it left.
+        first = {row.key for row in rows}
+        _, near, _ = await self._ranked_by_vector(plan, plan.where, plan.end, _TIMES)
+        rest = [_near(row) for row in near if row.key not in first]
+        candidates = [_near(row) for row in rows]
+        for start in range(0, len(rest), BLOCK):
+            candidates += by_recency(rest[start : start + BLOCK], weights, plan.now)
+        page = Found(known.matches, candidates, _records(rows))
+        return known.matches, await self._hits(msgspec.structs.replace(plan, recency=None), page)
+
+    async def _hybrid(self, plan: Plan) -> Found:
+        phrases = statements.all_phrases(plan.wanted)
+        where = f"{plan.where} {phrases}" if phrases else plan.where
+        by_words = f"{plan.where} {statements.any_word(plan.wanted)}"
+        beside = (statements.best(self._index, by_words, BLOCK + 1, _TIMES),) if plan.wanted else ()
+        known, near, replies = await self._ranked_by_vector(plan, where, BLOCK, _TIMES, beside)
+        good = _clear_of_ties(statements.rows(replies[0], scored=True)[1]) if replies else []
+        if good is None:
+            _, good = await self._best(plan, by_words, BLOCK, _TIMES)
+        fused = fuse({row.key: row.dist for row in near}, {row.key: row.score or 0.0 for row in good}, plan.alpha)
+        row_of = {row.key: row for row in (*near, *good)}
+        candidates = [_ranked(row_of[key], 1.0 - score, score) for key, score in fused]
+        if plan.recency:
+            candidates = by_recency(candidates, plan.recency, plan.now)
+        if len(candidates) < plan.offset + plan.limit and len(near) < known.matches:
+            # Beyond the candidates of both sides only nearness is left to order by.
+            _, rest, _ = await self._ranked_by_vector(plan, where, plan.offset + plan.limit, _TIMES)
+            candidates += [_ranked(row, 1.0, 0.0) for row in rest if row.key not in row_of]
+        return Found(known.matches, candidates, {})
+
+    async def _ranked_by_vector(
+        self, plan: Plan, where: str, end: int, fields: tuple[str, ...], beside: tuple[Statement, ...] = ()
+    ) -> tuple[Count, list[Row], list[Any]]:
+        """The first `end` documents by distance, then key; how many match; and the replies to statements sent beside."""
+        known = self._counts.get(where)
+        if end > _DEEP:
+            known = await self._count(plan, where)
+            end = min(end, known.matches)
+        k = end + 1
+        counting = () if known else (statements.count(self._index, where),)
+        asked = statements.nearest(self._index, where, plan.vector or b"", k, known, fields)
+        token, reply, *others = await self._send(plan, ("GET", changes_key(self._kind)), asked, *counting, *beside)
+        if counting:
+            known = self._keep(where, token, others.pop(0)[0])
+        rows = _by_distance(statements.rows(reply)[1])
+        while _cut_in_a_tie(rows, end, k):
+            k *= _MORE
+            (reply,) = await self._send(plan, statements.nearest(self._index, where, plan.vector or b"", k, known, fields))
+            rows = _by_distance(statements.rows(reply)[1])
+        if known is None or known.token != token:
+            known = await self._count(plan, where)
+        return known, rows[:end], others
+
+    async def _best(self, plan: Plan, where: str, end: int, fields: tuple[str, ...]) -> tuple[int, list[Row]]:
+        """The first `end` documents by text score, then key, and how many match."""
+        k = end + 1
+        while True:
+            (reply,) = await self._send(plan, statements.best(self._index, where, k, fields))
+            total, rows = statements.rows(reply, scored=True)
+            rows.sort(key=lambda row: (-(row.score or 0.0), row.key))
+            if len(rows) < k or rows[end - 1].score != rows[-1].score:
+                return total, rows[:end]
+            k *= _MORE
+
+    async def _hits(self, plan: Plan, found: Found) -> list[Hit]:
+        if plan.recency and plan.mode != "hybrid":
+            page = _reranked(plan, plan.recency, found.candidates)
+        else:
+            page = found.candidates[plan.offset : plan.offset + plan.limit]
+        missing = [one.key for one in page if one.key not in found.records]
+        fetched = await self._send(plan, *(("HGET", key, "record") for key in missing))
+        records = found.records | {key: record for key, record in zip(missing, fetched, strict=True) if record is not None}
+        return [_hit(one, records[one.key], plan) for one in page if one.key in records]
+
+    async def _count(self, plan: Plan, where: str) -> Count:
+        token, counted = await self._send(plan, ("GET", changes_key(self._kind)), statements.count(self._index, where))
+        return self._keep(where, token, counted[0])
+
+    def _keep(self, where: str, token: bytes | None, matches: int) -> Count:
+        self._most = max(self._most, matches)
+        known = Count(token=token, matches=matches, documents=self._most)
+        self._counts[where] = known
+        self._counts.move_to_end(where)
+        if len(self._counts) > _KEPT_COUNTS:
+            self._counts.popitem(last=False)
+        return known
+
+    async def _send(self, plan: Plan, *asked: Statement) -> list[Any]:
+        if not asked:
+            return []
+        first = 1 if plan.prefixes else 0
+        try:
+            async with self._redis.pipeline(transaction=False) as pipe:
+                if plan.prefixes:
+                    # A restarted server expands a prefix to 200 values only and says nothing about the others.
+                    pipe.execute_command("FT.CONFIG", "SET", "MAXPREFIXEXPANSIONS", 1_000_000)
+                for statement in asked:
+                    pipe.execute_command(*statement)
+                replies: list[Any] = (await pipe.execute(raise_on_error=False))[first:]
+        except (RedisConnectionError, RedisTimeoutError) as error:
+            raise Unavailable("search is not reachable; try again") from error
+        for reply in replies:
+            if isinstance(reply, RedisError):
+                raise _translated(reply)
+        return replies
+
+
+def _fields(plan: Plan) -> tuple[str, ...]:
+    # A first page takes its records along; deeper ones, and candidates to re-rank, fetch those of the page alone.
+    if plan.recency:
+        return _TIMES
+    return ("record",) if plan.offset == 0 else ()
+
+
+def _reranked(plan: Plan, weights: Recency, candidates: list[Ranked]) -> list[Ranked]:
+    blocks = in_blocks(plan.offset, plan.limit, BLOCK)
+    ordered = [one for start, end in blocks for one in by_recency(candidates[start:end], weights, plan.now)]
+    skipped = plan.offset - blocks[0][0]
+    return ordered[skipped : skipped + plan.limit]
+
+
+def _by_distance(rows: list[Row]) -> list[Row]:
+    rows = [row for row in rows if row.fields]
+    rows.sort(key=attrgetter("dist", "key"))
+    return rows
+
+
+def _cut_in_a_tie(rows: list[Row], end: int, k: int) -> bool:
+    """Whether documents as far as the last one wanted were left out, so that the order by key cannot be known yet."""
+    return end > 0 and len(rows) >= k and rows[end - 1].dist == rows[-1].dist
+
+
+def _clear_of_ties(rows: list[Row]) -> list[Row] | None:
+    """Of `BLOCK` and one rows by text score those that no unseen row can equal; None when that leaves nothing."""
+    if len(rows) <= BLOCK:
+        return rows
+    lowest = min(row.score or 0.0 for row in rows)
+    return [row for row in rows if (row.score or 0.0) > lowest] or None
+
+
+def _near(row: Row) -> Ranked:
+    return _ranked(row, row.dist, max(0.0, 1.0 - row.dist))
+
+
+def _ranked(row: Row, dist: float, score: float) -> Ranked:
+    created, accessed = row.fields.get(b"created_at"), row.fields.get(b"last_accessed")
+    if created is None or accessed is None:
+        return Ranked(key=row.key, dist=dist, score=score)
+    return Ranked(key=row.key, dist=dist, score=score, created_at=float(created), last_accessed=float(accessed))
+
+
+def _hit(one: Ranked, record: bytes, plan: Plan) -> Hit:
+    return Hit(_id(one.key), record, one.dist, one.score, plan.mode)
+
+
+def _records(rows: list[Row]) -> dict[bytes, bytes]:
+    return {row.key: row.fields[b"record"] for row in rows if b"record" in row.fields}
+
+
+def _id(key: bytes) -> str:
+    # The scope path holds no braces, so the first one closes it.
+    return key.split(b"}:", 1)[1].decode()
+
+
+def _translated(error: Exception) -> Exception:
+    said = str(error).lower()
+    if "no such index" in said or "unknown index" in said:
+        return Unavailable("search index is being built")
+    if "does not match index's expected size" in said or "query vector blob size" in said:
+        return Unavailable("search index was built for another embedding model; rebuild it")
+    if "timeout limit was reached" in said:
+        return Unavailable("search took too long; try again")
+    return error

@@ -1,0 +1,185 @@
+"""FastStream on Redis Streams, made to survive: a missing group is made again, a lost server waited for, batches stay raw.
+
+What FastStream gives: the reading and claiming loops, their life with the application, graceful stop. What is added here:
+a group is always created at 0 (its own start, `$`, would skip what was published before the first start), NOGROUP and
+connection errors never end a subscriber, and the handler gets entries undecoded, so one bad message cannot fail a batch.
+"""
+
+import asyncio
+import os
+import socket
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+from uuid import uuid4
+
+import msgspec
+import structlog
+from faststream import AckPolicy
+from faststream.redis import RedisBroker, StreamSub
+from faststream.redis.configs.state import RedisConnectionState
+from faststream.redis.message import RedisBatchStreamMessage, RedisStreamMessage
+from redis.asyncio import ConnectionPool, Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from agent_memory.runtime import telemetry
+from agent_memory.runtime.redis_connection import PackingConnection, connect_redis
+from agent_memory.runtime.settings import Settings
+
+__all__ = [
+    "Entry",
+    "HealingBroker",
+    "connect_redis",
+    "connected",
+    "ensure_group",
+    "forget_dead_consumers",
+    "make_broker",
+    "replica_name",
+    "subscribe",
+]
+
+log = structlog.get_logger("broker")
+
+POLL_MS = 1000
+CLAIM_POLL_MS = 500
+RECONNECT_SECONDS = 0.3
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """A message of a stream as it lies there. `deliveries`: how often it was handed out, this time included."""
+
+    id: bytes
+    fields: Mapping[bytes, bytes]
+    deliveries: int = 1
+
+    @property
+    def sequence(self) -> int:
+        """The stream id as one growing number: 44 bits of milliseconds, 20 bits of counter."""
+        milliseconds, _, counter = self.id.partition(b"-")
+        return (int(milliseconds) << 20) | min(int(counter), 0xFFFFF)
+
+
+Handler = Callable[[Sequence[Entry]], Awaitable[None]]
+
+
+class HealingRedis(Redis):  # type: ignore[misc]
+    """A client whose group reads create the group when it is missing and sit out the loss of the server."""
+
+    async def xreadgroup(self, *args: Any, **kwargs: Any) -> Any:
+        return await self._healed(super().xreadgroup, kwargs["groupname"], next(iter(kwargs["streams"])), (), *args, **kwargs)
+
+    async def xautoclaim(self, *args: Any, **kwargs: Any) -> Any:
+        return await self._healed(super().xautoclaim, kwargs["groupname"], kwargs["name"], (b"0-0", []), *args, **kwargs)
+
+    async def _healed(
+        self, command: Callable[..., Awaitable[Any]], group: str, stream: str, nothing: Any, *args: Any, **kwargs: Any
+    ) -> Any:
+        try:
+            return await command(*args, **kwargs)
+        except ResponseError as error:
+            if "NOGROUP" not in str(error) and "UNBLOCKED" not in str(error):
+                raise
+            log.warning("consumer group made again", stream=stream, group=group)
+            await ensure_group(self, stream, group)
+        except (RedisConnectionError, RedisTimeoutError, OSError) as error:
+            log.warning("redis away", stream=stream, error=f"{type(error).__name__}: {error}")
+            telemetry.RECONNECTS.labels("redis").inc()
+            await asyncio.sleep(RECONNECT_SECONDS)
+        return nothing
+
+
+class _HealingState(RedisConnectionState):
+    async def connect(self) -> Redis:
+        kind = {"connection_class": PackingConnection, **self._options, "protocol": 2}
+        self._client = HealingRedis.from_pool(ConnectionPool(**kind))
+        self._connected = True
+        return self._client
+
+
+class HealingBroker(RedisBroker):
+    """A Redis broker whose connection heals."""
+
+    def _make_connection_state(self, connection_options: dict[str, Any], kwargs: dict[str, Any]) -> _HealingState:
+        return _HealingState(connection_options)
+
+
+async def ensure_group(redis: Redis, stream: str, group: str) -> None:
+    """Makes the consumer group, from the beginning of the stream; one that exists stays as it is."""
+    try:
+        await redis.xgroup_create(stream, group, id="0", mkstream=True)
+    except ResponseError as error:
+        if "BUSYGROUP" not in str(error):
+            raise
+    except (RedisConnectionError, RedisTimeoutError, OSError):
+        await asyncio.sleep(RECONNECT_SECONDS)
+
+
+_REPLICA = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:6]}"
+
+
+def replica_name(settings: Settings) -> str:
+    """A name that no other replica has: two consumers of one name would steal from each other."""
+    return settings.service_replica or _REPLICA
+
+
+def make_broker(settings: Settings) -> HealingBroker:
+    """The broker of a service. Nothing is connected yet. Silent: it would write two lines for every message."""
+    return HealingBroker(settings.redis_url, graceful_timeout=10, logger=None)  # type: ignore[arg-type]
+
+
+def subscribe(
+    broker: HealingBroker, stream: str, group: str, consumer: str, handler: Handler, *, batch: int, claim_after_ms: int
+) -> None:
+    """Hands new entries to `handler` in batches, and, one by one, those that some replica took and never acknowledged.
+
+    The handler acknowledges: what it leaves pending comes back after `claim_after_ms`.
+    """
+
+    async def handle(entries: Sequence[Entry]) -> None:
+        try:
+            await handler(entries)
+        except Exception as error:
+            # outermost loop: what was not acknowledged is claimed again; the subscriber must live on
+            telemetry.ERRORS.labels(group, type(error).__name__).inc()
+            log.error("batch failed; it stays pending", stream=stream, group=group, entries=len(entries), exc_info=error)
+
+    async def parse_batch(message: Mapping[str, Any]) -> RedisBatchStreamMessage:
+        return RedisBatchStreamMessage(raw_message=message, body=b"", consumer=None, group=None)  # type: ignore[arg-type]
+
+    async def parse_one(message: Mapping[str, Any]) -> RedisStreamMessage:
+        return RedisStreamMessage(raw_message=message, body=b"", consumer=None, group=None)  # type: ignore[arg-type]
+
+    async def keep_raw(message: Any) -> Any:
+        return message.raw_message
+
+    new = StreamSub(stream, group=group, consumer=consumer, batch=True, max_records=batch, polling_interval=POLL_MS)
+    left = StreamSub(
+        stream, group=group, consumer=consumer, min_idle_time=claim_after_ms, max_records=1, polling_interval=CLAIM_POLL_MS
+    )
+
+    @broker.subscriber(stream=new, parser=parse_batch, decoder=keep_raw, ack_policy=AckPolicy.MANUAL)
+    async def handle_new(raw: Any) -> None:
+        await handle([Entry(id_, fields) for id_, fields in zip(raw["message_ids"], raw["data"], strict=True)])
+
+    @broker.subscriber(stream=left, parser=parse_one, decoder=keep_raw, ack_policy=AckPolicy.MANUAL)
+    async def handle_left(raw: Any) -> None:
+        id_ = raw["message_ids"][0]
+        pending = await connected(broker).xpending_range(stream, group, min=id_, max=id_, count=1)
+        deliveries = int(pending[0]["times_delivered"]) if pending else 1
+        await handle([Entry(id_, raw["data"], deliveries)])
+
+
+def connected(broker: HealingBroker) -> Redis:
+    """The client of a started broker."""
+    return broker.config.broker_config.connection.client
+
+
+async def forget_dead_consumers(redis: Redis, stream: str, group: str, *, idle_ms: int = 600_000) -> int:
+    """Removes consumers that have nothing pending and were not heard for long. Returns how many."""
+    gone = 0
+    for consumer in await redis.xinfo_consumers(stream, group):
+        if consumer["pending"] == 0 and consumer["idle"] > idle_ms:
+            await redis.xgroup_delconsumer(stream, group, consumer["name"])
+            gone += 1
+    return gone

@@ -1,0 +1,94 @@
+"""The life of a background service: one way to start, to be seen, to stop."""
+
+import asyncio
+import signal
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+from agent_memory.contracts.streams import heartbeat_key
+from agent_memory.runtime import telemetry
+from agent_memory.runtime.broker import HealingBroker, replica_name
+from agent_memory.runtime.metrics_server import serve
+from agent_memory.runtime.settings import Settings
+
+log = structlog.get_logger("service")
+
+HEARTBEAT_SECONDS = 2.0
+HEARTBEAT_STALE_MS = 15_000
+
+Check = Callable[[], Awaitable[str | None]]
+Task = Callable[[], Awaitable[None]]
+
+
+async def run(
+    settings: Settings,
+    service: str,
+    *,
+    redis: Redis,
+    broker: HealingBroker | None = None,
+    tasks: Sequence[Task] = (),
+    checks: Mapping[str, Check] | None = None,
+) -> None:
+    """Runs until SIGTERM or SIGINT. A task that fails is logged, counted and started again; it never ends the service."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for name in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(name, stop.set)
+    telemetry.BUILD.labels(service, replica_name(settings)).set(1)
+    async with serve(settings, checks or {}):
+        running = [asyncio.create_task(_forever(task)) for task in (*tasks, lambda: heartbeat(redis, service, settings))]
+        if broker is not None:
+            running.append(asyncio.create_task(_start_broker(broker)))
+        log.info("started", service=service)
+        await stop.wait()
+        log.info("stopping", service=service)
+        if broker is not None:
+            await broker.stop()
+        for task in running:
+            task.cancel()
+        await asyncio.gather(*running, return_exceptions=True)
+    with suppress(RedisError, OSError):
+        await redis.hdel(heartbeat_key(service), replica_name(settings))
+    log.info("stopped", service=service)
+
+
+async def heartbeat(redis: Redis, service: str, settings: Settings) -> None:
+    """Says every two seconds that this replica lives, and forgets those that have been silent for long."""
+    replica, key = replica_name(settings), heartbeat_key(service)
+    while True:
+        now = int(time.time() * 1000)
+        with suppress(RedisError, OSError):
+            await redis.hset(key, replica, now)
+            silent = [name for name, seen in (await redis.hgetall(key)).items() if now - int(seen) > HEARTBEAT_STALE_MS]
+            if silent:
+                await redis.hdel(key, *silent)
+        await asyncio.sleep(HEARTBEAT_SECONDS)
+
+
+async def _start_broker(broker: HealingBroker) -> None:
+    while True:
+        try:
+            await broker.start()
+        except (RedisError, OSError, TimeoutError) as error:
+            log.warning("waiting for redis", error=f"{type(error).__name__}: {error}")
+            await broker.stop()
+            await asyncio.sleep(0.5)
+        else:
+            return
+
+
+async def _forever(task: Task) -> None:
+    pause = 0.2
+    while True:
+        try:
+            await task()
+        except Exception as error:
+            telemetry.ERRORS.labels("task", type(error).__name__).inc()
+            log.error("task failed; it starts again", exc_info=error)
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, 5.0)

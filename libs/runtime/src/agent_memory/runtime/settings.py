@@ -1,0 +1,86 @@
+"""Settings, read once from the environment into one frozen struct. A wrong value stops the start with its name."""
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+
+class SettingsError(Exception):
+    """A setting has a value that cannot be used; the text names it and says what would do."""
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What every service reads. Each field is the environment variable of the same name in upper case."""
+
+    database_url: str = "postgresql://127.0.0.1:5432/agent_memory"
+    redis_url: str = "redis://127.0.0.1:6379/0"
+    host: str = "127.0.0.1"
+    port: int = 8000
+    grpc_port: int = 50051
+    mcp_port: int = 9000
+    metrics_port: int = 0
+    """Where a background service answers /health and /metrics; 0: nowhere."""
+
+    embedding_model: str = ""
+    """Empty: `text-embedding-3-small` with a key, the local MiniLM without one. `local`, `hash` (tests only) force one."""
+    embeddings_url: str = ""
+    """An OpenAI-compatible base URL (http://… or unix:/path) used for embeddings instead of OPENAI_API_BASE."""
+    embedding_threads: int = 2
+    """Processors that the local model may use for one text or batch; it sleeps between requests."""
+    embedding_timeout_seconds: float = 30.0
+    """Longest wait for one answer to a batch; a query waits a sixth of it."""
+    redisvl_vector_dimensions: int = 0
+    """Length of the vectors; 0: as the model says."""
+    redisvl_indexing_algorithm: str = "HNSW"
+    generation_model: str = "gpt-5"
+    fast_model: str = "gpt-5-mini"
+    generation_timeout_seconds: float = 120.0
+    """Longest wait for one completion."""
+    openai_api_key: str = ""
+    openai_api_base: str = "https://api.openai.com/v1"
+
+    long_term_memory: bool = True
+    index_all_messages_in_long_term_memory: bool = False
+    require_message_timestamps: bool = False
+    max_future_timestamp_seconds: int = 300
+    summarization_threshold: float = 0.7
+
+    command_timeout_seconds: float = 10.0
+    """How long a gateway waits for the reply to a command before it asks the log."""
+    read_wait_seconds: float = 5.0
+    """Longest wait of a read that asks for `min_position`."""
+    max_body_bytes: int = 10_000_000
+    log_level: str = "INFO"
+    log_format: str = "json"
+    otel_exporter_otlp_endpoint: str = ""
+    otel_service_name: str = ""
+    service_replica: str = ""
+    """Name of this replica among those of its service; empty: host and process id."""
+
+
+def load(environment: Mapping[str, str] | None = None) -> Settings:
+    """Settings from the environment. Raises SettingsError naming the first variable that does not fit."""
+    environment = os.environ if environment is None else environment
+    given: dict[str, Any] = {}
+    for field in msgspec.structs.fields(Settings):
+        raw = environment.get(field.name.upper())
+        if raw is None or (raw == "" and field.type is not str):
+            continue
+        try:
+            given[field.name] = msgspec.convert(raw.strip(), field.type, strict=False)
+        except msgspec.ValidationError as error:
+            raise SettingsError(f"{field.name.upper()}={raw!r} cannot be used: {error}") from None
+    return _checked(Settings(**given))
+
+
+def _checked(settings: Settings) -> Settings:
+    if settings.log_level.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"):
+        raise SettingsError(f"LOG_LEVEL={settings.log_level!r} cannot be used: DEBUG, INFO, WARNING, ERROR or CRITICAL")
+    if settings.redisvl_indexing_algorithm.upper() not in ("HNSW", "FLAT"):
+        raise SettingsError(f"REDISVL_INDEXING_ALGORITHM={settings.redisvl_indexing_algorithm!r} cannot be used: HNSW or FLAT")
+    for name in ("port", "grpc_port", "mcp_port", "metrics_port"):
+        if not 0 <= getattr(settings, name) <= 65535:
+            raise SettingsError(f"{name.upper()}={getattr(settings, name)} cannot be used: a port is 0 to 65535")
+    return settings

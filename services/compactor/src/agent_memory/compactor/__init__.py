@@ -1,0 +1,1 @@
+"""Duplicates and age to merge and forget."""

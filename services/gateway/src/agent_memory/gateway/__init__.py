@@ -1,0 +1,1 @@
+"""HTTP, gRPC and MCP edge: requests to commands, reads from views."""

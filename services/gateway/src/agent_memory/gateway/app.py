@@ -1,0 +1,192 @@
+"""Composition root: the only file of the gateway that makes things. `python -m agent_memory.gateway.app` serves."""
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from typing import cast
+
+import structlog
+import uvicorn
+import uvicorn.server
+import uvloop
+from litestar.types import ASGIApp
+from redis.asyncio import Redis
+
+from agent_memory.contracts.streams import heartbeat_key
+from agent_memory.eventlog.connect import Connections
+from agent_memory.eventlog.reader import LogReader
+from agent_memory.gateway.auth import Authenticate, disabled
+from agent_memory.gateway.bus import RedisCommandBus
+from agent_memory.gateway.edges.http.edge import create_edge
+from agent_memory.gateway.gateway import Clock, Gateway, utc_now
+from agent_memory.gateway.ids import Ids
+from agent_memory.gateway.pipelined import JoiningRedis
+from agent_memory.gateway.ports import Checks, CommandBus, Embedder, Log, Memories, Projections, Sessions, Timeline, TokenCounter
+from agent_memory.gateway.projections import RedisProjections
+from agent_memory.gateway.settings import check_open, open_allowed
+from agent_memory.gateway.tokens import Cl100k
+from agent_memory.readmodels.search import MemorySearch, TimelineSearch
+from agent_memory.readmodels.sessions import SessionLog, SessionReader
+from agent_memory.runtime import logging, telemetry, tracing
+from agent_memory.runtime.broker import replica_name
+from agent_memory.runtime.embed import create_query_embedder
+from agent_memory.runtime.metrics_server import Check
+from agent_memory.runtime.service import HEARTBEAT_STALE_MS, heartbeat
+from agent_memory.runtime.settings import Settings, SettingsError, load
+
+SERVICE = "gateway"
+GRACE_SECONDS = 10
+
+
+def create_app(
+    settings: Settings,
+    *,
+    bus: CommandBus,
+    log: Log,
+    sessions: Sessions,
+    memories: Memories,
+    timeline: Timeline,
+    embedder: Embedder,
+    projections: Projections,
+    checks: Checks,
+    tokens: TokenCounter | None = None,
+    authenticate: Authenticate = disabled,
+    new_id: Callable[[], str] | None = None,
+    clock: Clock = utc_now,
+) -> ASGIApp:
+    """The HTTP application over the given ports. Opens nothing, so nothing has to be closed."""
+    return create_edge(
+        Gateway(
+            settings=settings,
+            bus=bus,
+            log=log,
+            sessions=sessions,
+            memories=memories,
+            timeline=timeline,
+            embedder=embedder,
+            projections=projections,
+            checks=checks,
+            tokens=tokens or Cl100k(),
+            authenticate=authenticate,
+            new_id=new_id or Ids(),
+            clock=clock,
+        )
+    )
+
+
+@asynccontextmanager
+async def connected(settings: Settings) -> AsyncIterator[ASGIApp]:
+    """The application on real servers. Starts also while they are down: then it answers 503 until they are back."""
+    async with AsyncExitStack() as stack:
+        connections = Connections(settings.database_url)
+        stack.push_async_callback(connections.close)
+        redis = JoiningRedis.joining(settings.redis_url)
+        stack.push_async_callback(redis.aclose)
+        embedder = create_query_embedder(settings)
+        stack.push_async_callback(embedder.close)
+        reader = LogReader(connections)
+        bus = RedisCommandBus(
+            settings.redis_url,
+            reader,
+            gateway_id=replica_name(settings),
+            timeout_seconds=settings.command_timeout_seconds,
+            new_id=Ids(),
+            now_ms=lambda: time.time_ns() // 1_000_000,
+        )
+        await bus.start()
+        stack.push_async_callback(bus.stop)
+        beating = asyncio.create_task(heartbeat(redis, SERVICE, settings))
+        stack.callback(beating.cancel)
+        yield create_app(
+            settings,
+            bus=bus,
+            log=reader,
+            sessions=SessionReader(redis, cast(SessionLog, reader)),
+            memories=MemorySearch(redis),
+            timeline=TimelineSearch(redis),
+            embedder=embedder,
+            projections=RedisProjections(redis),
+            checks=checks_of(reader, redis, bus),
+        )
+
+
+def checks_of(reader: LogReader, redis: Redis, bus: RedisCommandBus) -> Mapping[str, Check]:
+    """What must work for requests to be answered."""
+
+    async def postgres() -> str | None:
+        await reader.head()
+        return None
+
+    async def redis_answers() -> str | None:
+        await redis.ping()
+        return None
+
+    async def ingest() -> str | None:
+        newest = max((int(seen) for seen in await redis.hvals(heartbeat_key("ingest"))), default=0)
+        if time.time() * 1_000 - newest > HEARTBEAT_STALE_MS:
+            return "no replica of ingest is alive: writes are not answered"
+        return None
+
+    async def replies() -> str | None:
+        return None if await bus.listening() else "replies of the command bus cannot be heard"
+
+    return {"postgres": postgres, "redis": redis_answers, "ingest": ingest, "replies": replies}
+
+
+class Server(uvicorn.Server):
+    """Stops on a signal by finishing what is in flight, and leaves the process to end by itself, with success."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Replaces uvicorn's own, which raises the signal once more when it is done."""
+        loop = asyncio.get_running_loop()
+        for number in uvicorn.server.HANDLED_SIGNALS:
+            loop.add_signal_handler(number, self.handle_exit, number, None)
+        try:
+            yield
+        finally:
+            for number in uvicorn.server.HANDLED_SIGNALS:
+                loop.remove_signal_handler(number)
+
+
+async def serve(settings: Settings) -> None:
+    """Serve HTTP until SIGTERM or SIGINT."""
+    async with connected(settings) as app:
+        config = uvicorn.Config(
+            app,
+            host=settings.host,
+            port=settings.port,
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            access_log=False,
+            log_config=None,
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+        )
+        telemetry.BUILD.labels(SERVICE, replica_name(settings)).set(1)
+        structlog.get_logger(__name__).info("listening", host=settings.host, port=settings.port, authentication="disabled")
+        await Server(config).serve()
+
+
+def main() -> None:
+    """Serve with settings from the environment. A wrong setting ends the process with 2 and its name."""
+    try:
+        settings = load()
+        check_open(settings, allowed=open_allowed(os.environ))
+        logging.configure(settings, SERVICE)
+        tracing.start(settings, SERVICE)
+        uvloop.run(serve(settings))
+    except SettingsError as error:
+        print(f"gateway: {error}", file=sys.stderr)
+        sys.exit(2)
+    finally:
+        tracing.stop()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""REST: requests to commands and queries, answers as JSON bytes."""

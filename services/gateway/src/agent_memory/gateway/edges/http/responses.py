@@ -1,0 +1,134 @@
+"""Answers as bytes. What the views hold is JSON already, so most answers are put together without decoding anything."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, cast
+
+import msgspec
+from litestar.types import Receive, Scope, Send
+
+from agent_memory.contracts.codec import encode
+from agent_memory.contracts.records import TimelineEvent
+from agent_memory.eventlog.reader import EventPage
+from agent_memory.gateway.ports import Document, Hit, Page
+
+DEPRECATION = "messages[].created_at will become required in the next major version. Please provide timestamps for all messages."
+JSON = b"application/json"
+TEXT = b"text/plain; charset=utf-8"
+NOTHING: Mapping[bytes, bytes] = {}
+
+
+class Answered:
+    """A complete answer, sent as it is. An ASGI application: the framework has nothing left to convert."""
+
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(self, body: bytes, *, status: int = 200, kind: bytes = JSON, headers: Mapping[bytes, bytes] = NOTHING) -> None:
+        self.body = body
+        self.status = status
+        self.headers = [(b"content-type", kind), (b"content-length", b"%d" % len(body)), *headers.items()]
+
+    def to_asgi_response(self, **_: object) -> "Answered":
+        """What the framework asks of the answer to an error."""
+        return self
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
+        body = b"" if cast(Any, scope)["method"] == "HEAD" else self.body
+        await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+def at(position: int) -> dict[bytes, bytes]:
+    """The header that tells a writer where the log holds what it wrote."""
+    return {b"x-memory-position": b"%d" % position}
+
+
+_UNKNOWN = b',"context_percentage_total_used":null,"context_percentage_until_summarization":null}'
+
+
+def session(meta: bytes, messages: bytes, percentages: tuple[float, float] | None) -> bytes:
+    """A WorkingMemoryResponse from the two halves of a session's document."""
+    if percentages is None:
+        tail = _UNKNOWN
+    else:
+        tail = b',"context_percentage_total_used":%s,"context_percentage_until_summarization":%s}' % tuple(map(encode, percentages))
+    return b'{"messages":[' + messages + b"]," + meta[1:-1] + tail
+
+
+def document(found: Document, percentages: tuple[float, float] | None) -> bytes:
+    """A WorkingMemoryResponse as it is stored."""
+    return session(found.meta, found.messages, percentages)
+
+
+class SeenMessage(msgspec.Struct):
+    """What must be known of a message to choose and count it."""
+
+    role: str = ""
+    content: str = ""
+    created_at: datetime | None = None
+
+
+_seen = msgspec.json.Decoder(SeenMessage).decode
+_raw_list = msgspec.json.Decoder(list[msgspec.Raw]).decode
+
+
+def split(messages: bytes) -> list[tuple[bytes, SeenMessage]]:
+    """Each message of a document: its JSON, and what must be known of it."""
+    return [(bytes(raw), _seen(raw)) for raw in _raw_list(b"[" + messages + b"]")]
+
+
+class ShownEvent(msgspec.Struct, kw_only=True):
+    """A timeline event as readers get it, every field present."""
+
+    event_id: str
+    session_id: str
+    timestamp_ms: int
+    event_type: str
+    role: str
+    text: str
+    metadata: dict[str, str]
+    agent: str | None
+    message_id: str | None
+
+
+class RecordedEvent(ShownEvent, kw_only=True):
+    """One that was read from the log."""
+
+    position: int
+
+
+class FoundEvent(ShownEvent, kw_only=True):
+    """One that was searched for."""
+
+    score: float | None
+    score_type: str | None
+
+
+def _fields(event: TimelineEvent) -> dict[str, Any]:
+    return {field: getattr(event, field) for field in ShownEvent.__struct_fields__}
+
+
+def events(page: EventPage) -> bytes:
+    """A page of raw events."""
+    shown = [RecordedEvent(**_fields(event), position=position) for position, event in page.events]
+    return encode({"events": shown, "next_cursor": page.next_cursor})
+
+
+_event = msgspec.json.Decoder(TimelineEvent).decode
+
+
+def found_events(page: Page) -> bytes:
+    """A page of events that were searched for; what they were stored with leaves out what is as usual."""
+    shown = [FoundEvent(**_fields(_event(hit.record)), score=hit.score, score_type=hit.score_type) for hit in page.hits]
+    return encode({"events": shown, "total": page.total, "next_offset": page.next_offset})
+
+
+def found_memories(page: Page) -> bytes:
+    """A page of memories: each stored record with its score put in."""
+    following = b"null" if page.next_offset is None else b"%d" % page.next_offset
+    return b'{"memories":[%s],"total":%d,"next_offset":%s}' % (b",".join(map(_scored, page.hits)), page.total, following)
+
+
+def _scored(hit: Hit) -> bytes:
+    scores = encode(hit.dist), encode(hit.score), encode(hit.score_type)
+    return hit.record[:-1] + b',"dist":%s,"score":%s,"score_type":%s}' % scores

@@ -1,0 +1,65 @@
+"""What operators ask: is it alive, is it ready, how far is it, what does it measure."""
+
+import asyncio
+from typing import Any
+
+from litestar import get
+from litestar.types import ASGIApp
+
+from agent_memory.contracts.codec import encode
+from agent_memory.contracts.streams import PROJECTIONS
+from agent_memory.gateway.edges.http.call import HttpRequest, opened
+from agent_memory.gateway.edges.http.responses import Answered
+from agent_memory.runtime import telemetry
+from agent_memory.runtime.metrics_server import run_checks
+
+
+@get("/v1/health", status_code=200)
+async def health(request: HttpRequest) -> ASGIApp:
+    """The gateway process is alive; says nothing about what it needs."""
+    call = await opened(request)
+    return Answered(b'{"now":%d}' % call.gateway.now_ms())
+
+
+@get("/ready", status_code=200)
+async def ready(request: HttpRequest) -> ASGIApp:
+    """Whether requests can be answered, and if not, which part is missing."""
+    call = await opened(request)
+    parts = await run_checks(call.gateway.checks)
+    well = all(found == "ok" for found in parts.values())
+    return Answered(encode({"ready": well, "parts": parts}), status=200 if well else 503)
+
+
+@get("/metrics", status_code=200)
+async def metrics(request: HttpRequest) -> ASGIApp:
+    """Prometheus metrics of this process."""
+    body, kind = await asyncio.to_thread(telemetry.expose)
+    return Answered(body, kind=kind.encode())
+
+
+@get("/v1/status", status_code=200)
+async def status(request: HttpRequest) -> ASGIApp:
+    """How far every projection is behind the log."""
+    call = await opened(request)
+    head, found = await asyncio.gather(
+        call.gateway.log.head(), asyncio.gather(*(call.gateway.projections.read(name) for name in PROJECTIONS))
+    )
+    projections = [
+        {
+            "projection": name,
+            "service": service,
+            "position": progress.checkpoint,
+            "head": head,
+            "lag": max(head - progress.checkpoint, 0),
+            "indexed": progress.counters.get("applied", 0),
+            "skipped": progress.counters.get("skipped", 0),
+            "dead_lettered": progress.counters.get("dead_lettered", 0),
+        }
+        for (name, service), progress in zip(PROJECTIONS.items(), found, strict=True)
+    ]
+    return Answered(encode({"head": head, "projections": projections}))
+
+
+def handlers() -> list[Any]:
+    """The routes for operators."""
+    return [health, ready, metrics, status]

@@ -1,0 +1,261 @@
+"""What requests and answers look like, for the documentation alone. The checks themselves are in `requests_*.py`."""
+
+from datetime import datetime
+from typing import Any, Literal
+
+import msgspec
+
+from agent_memory.contracts.queries import DateFilter, SearchMode, TagFilter
+from agent_memory.contracts.records import EventType, MemoryRecord, MemoryType, Strategy
+from agent_memory.gateway.domain import ForgetPolicy
+
+
+class Shape(msgspec.Struct, kw_only=True):
+    """Base of all shapes."""
+
+
+class EventBody(Shape, kw_only=True):
+    """One event. Without an id it gets one; without a time, that of its arrival. `timestamp`: ISO 8601 or unix seconds."""
+
+    session_id: str
+    event_id: str | None = None
+    timestamp_ms: int | None = None
+    timestamp: datetime | float | None = None
+    event_type: EventType = "user_message"
+    role: str = "user"
+    text: str = ""
+    metadata: dict[str, str] = {}
+    agent: str | None = None
+
+
+class EventsBody(Shape, kw_only=True):
+    """Up to 1,000 events of one scope. A single event, or NDJSON (application/x-ndjson), is accepted as well."""
+
+    events: list[EventBody]
+    namespace: str | None = None
+    user_id: str | None = None
+
+
+class EventOutcome(Shape, kw_only=True):
+    """Whether an event is new."""
+
+    event_id: str
+    created: bool
+
+
+class EventsAnswer(Shape, kw_only=True):
+    """One outcome per event, how many are new, and the log position that holds them."""
+
+    events: list[EventOutcome]
+    created: int
+    position: int
+
+
+class StoredEvent(Shape, kw_only=True):
+    """An event and its log position."""
+
+    event_id: str
+    session_id: str
+    timestamp_ms: int
+    event_type: EventType
+    role: str
+    text: str
+    metadata: dict[str, str]
+    agent: str | None
+    message_id: str | None
+    position: int
+
+
+class EventPage(Shape, kw_only=True):
+    """A page of events; `next_cursor` is null on the last one."""
+
+    events: list[StoredEvent]
+    next_cursor: str | None
+
+
+class TimelineSearch(Shape, kw_only=True):
+    """Search within one scope. `from` and `to`: UTC milliseconds or ISO 8601."""
+
+    text: str
+    mode: SearchMode = "hybrid"
+    namespace: str | None = None
+    user_id: str | None = None
+    session_id: str | None = None
+    from_: int | str | None = msgspec.field(default=None, name="from")
+    to: int | str | None = None
+    hybrid_alpha: float = 0.7
+    limit: int = 10
+    offset: int = 0
+
+
+class FoundEvents(Shape, kw_only=True):
+    """Events in order, each with `score` and `score_type`; `total` counts all that match."""
+
+    events: list[dict[str, Any]]
+    total: int
+    next_offset: int | None
+
+
+class MessageBody(Shape, kw_only=True):
+    """One message."""
+
+    role: str
+    content: str
+    id: str | None = None
+    created_at: datetime | None = None
+    persisted_at: datetime | None = None
+    discrete_memory_extracted: Literal["t", "f"] = "f"
+
+
+class SessionBody(Shape, kw_only=True):
+    """A session's whole working memory."""
+
+    messages: list[MessageBody] = []
+    memories: list[MemoryRecord] = []
+    data: dict[str, Any] | None = None
+    context: str | None = None
+    user_id: str | None = None
+    namespace: str | None = None
+    tokens: int = 0
+    long_term_memory_strategy: Strategy = Strategy()
+    ttl_seconds: int | None = None
+    last_accessed: datetime | None = None
+
+
+class SessionAnswer(SessionBody, kw_only=True):
+    """A session's working memory as it is stored."""
+
+    session_id: str
+    created_at: datetime
+    updated_at: datetime
+    context_percentage_total_used: float | None = None
+    context_percentage_until_summarization: float | None = None
+
+
+class MessagesBody(Shape, kw_only=True):
+    """Messages to append, at most 1,000."""
+
+    messages: list[MessageBody]
+    namespace: str | None = None
+    user_id: str | None = None
+
+
+class MessagesAnswer(Shape, kw_only=True):
+    """One `created` per message, and the session's version."""
+
+    session_id: str
+    created: list[bool]
+    version: int
+
+
+class SessionList(Shape, kw_only=True):
+    """A page of session ids; `total` counts all."""
+
+    sessions: list[str]
+    total: int
+
+
+class MemoriesBody(Shape, kw_only=True):
+    """Memories to create or replace by id."""
+
+    memories: list[MemoryRecord]
+    deduplicate: bool = True
+
+
+class MemoryEdit(Shape, kw_only=True):
+    """Fields to change; null means not given."""
+
+    text: str | None = None
+    topics: list[str] | None = None
+    entities: list[str] | None = None
+    memory_type: MemoryType | None = None
+    namespace: str | None = None
+    user_id: str | None = None
+    session_id: str | None = None
+    event_date: datetime | None = None
+    pinned: bool | None = None
+
+
+class MemorySearch(Shape, kw_only=True):
+    """Search of memories. Without text: a listing by filter. All filters, and all operators of one filter, must hold."""
+
+    text: str | None = None
+    search_mode: SearchMode = "semantic"
+    hybrid_alpha: float = 0.7
+    session_id: TagFilter | None = None
+    namespace: TagFilter | None = None
+    user_id: TagFilter | None = None
+    topics: TagFilter | None = None
+    entities: TagFilter | None = None
+    memory_type: TagFilter | None = None
+    extraction_strategy: TagFilter | None = None
+    created_at: DateFilter | None = None
+    last_accessed: DateFilter | None = None
+    event_date: DateFilter | None = None
+    distance_threshold: float | None = None
+    limit: int = 10
+    offset: int = 0
+    recency_boost: bool | None = None
+
+
+class FoundMemories(Shape, kw_only=True):
+    """Memories in order, each with `dist`, `score` and `score_type`; `total` counts all that match."""
+
+    memories: list[dict[str, Any]]
+    total: int
+    next_offset: int | None
+
+
+class ForgetBody(Shape, kw_only=True):
+    """A policy, and ids that stay whatever it says."""
+
+    policy: ForgetPolicy
+    pinned_ids: list[str] | None = None
+
+
+class ForgetAnswer(Shape, kw_only=True):
+    """What was looked at and what went, or would go."""
+
+    scanned: int
+    deleted: int
+    deleted_ids: list[str]
+    dry_run: bool
+
+
+class Status(Shape, kw_only=True):
+    """An acknowledgement."""
+
+    status: str
+
+
+class Health(Shape, kw_only=True):
+    """UTC milliseconds."""
+
+    now: int
+
+
+class Ready(Shape, kw_only=True):
+    """Each part, "ok" or what is wrong with it."""
+
+    ready: bool
+    parts: dict[str, str]
+
+
+class ProjectionStatus(Shape, kw_only=True):
+    """How far a projection is."""
+
+    projection: str
+    service: str
+    position: int
+    head: int
+    lag: int
+    indexed: int
+    skipped: int
+    dead_lettered: int
+
+
+class StatusAnswer(Shape, kw_only=True):
+    """The end of the log, and every projection."""
+
+    head: int
+    projections: list[ProjectionStatus]

@@ -1,0 +1,39 @@
+"""Everything that the doors share: the ports, and who may come in."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import msgspec
+
+from agent_memory.gateway.auth import Authenticate
+from agent_memory.gateway.ports import Checks, CommandBus, Embedder, Log, Memories, Projections, Sessions, Timeline, TokenCounter
+from agent_memory.runtime.settings import Settings
+
+Clock = Callable[[], datetime]
+
+
+def utc_now() -> datetime:
+    """The time, in UTC."""
+    return datetime.now(UTC)
+
+
+class Gateway(msgspec.Struct, frozen=True, kw_only=True):
+    """What a door needs to answer: settings, ports, clock and ids. Holds no state of its own."""
+
+    settings: Settings
+    bus: CommandBus
+    log: Log
+    sessions: Sessions
+    memories: Memories
+    timeline: Timeline
+    embedder: Embedder
+    projections: Projections
+    checks: Checks
+    tokens: TokenCounter
+    authenticate: Authenticate
+    new_id: Callable[[], str]
+    clock: Clock = utc_now
+
+    def now_ms(self) -> int:
+        """UTC milliseconds."""
+        return int(self.clock().timestamp() * 1_000)

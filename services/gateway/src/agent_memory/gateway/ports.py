@@ -1,0 +1,146 @@
+"""What the gateway needs from outside. Implementations come as arguments to `create_app`."""
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+import msgspec
+
+from agent_memory.contracts.commands import AnyCommand
+from agent_memory.contracts.queries import GetEvents, ListSessions, SearchMemories, SearchTimeline
+from agent_memory.contracts.records import Scope
+from agent_memory.contracts.replies import AnyReply, ReplyEnvelope
+from agent_memory.eventlog.reader import EventPage, SessionPage
+from agent_memory.readmodels.progress import Progress
+from agent_memory.runtime.metrics_server import Check
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """What a command led to. `position` is where the log holds the effect; 0 when there was none."""
+
+    command_id: str
+    position: int
+    reply: AnyReply
+
+
+class CommandBus(Protocol):
+    """The way to the only writer of the log."""
+
+    async def ask(
+        self,
+        scope: Scope,
+        command: AnyCommand,
+        *,
+        idempotency_key: str = "",
+        fingerprint: str = "",
+        correlation_id: str = "",
+        traceparent: str = "",
+    ) -> Answer:
+        """Send a command and wait for what happened. Raises MemoryFault; Unavailable carries the command id."""
+        ...
+
+
+class Log(Protocol):
+    """The log, as readers see it. Every method raises Unavailable when it cannot be reached."""
+
+    async def memory_record(self, tenant: str, memory_id: str) -> tuple[bytes, int] | None:
+        """JSON of a MemoryRecord and its position."""
+        ...
+
+    async def sessions(self, query: ListSessions) -> SessionPage:
+        """A page of session ids."""
+        ...
+
+    async def timeline(self, query: GetEvents) -> EventPage:
+        """A page of raw events. Raises Invalid for a cursor that no page gave out."""
+        ...
+
+    async def outcome(self, tenant: str, command_id: str) -> ReplyEnvelope | None:
+        """How a command was answered, if it took effect."""
+        ...
+
+    async def head(self) -> int:
+        """Position of the newest committed event."""
+        ...
+
+
+class Document(Protocol):
+    """A session's working memory. `meta`: JSON object without its messages; `messages`: JSON objects joined by commas."""
+
+    @property
+    def meta(self) -> bytes: ...
+    @property
+    def messages(self) -> bytes: ...
+    @property
+    def version(self) -> int: ...
+
+
+class Sessions(Protocol):
+    """Working memory by session."""
+
+    async def read(self, scope: Scope, session_id: str) -> Document | None:
+        """None: there is no such session. An empty namespace or user finds the session stored without it, else the only one."""
+        ...
+
+
+class Hit(Protocol):
+    """One thing found. `record`: its JSON object; `dist`: cosine distance; `score`: 0 to 1, None in a listing."""
+
+    @property
+    def record(self) -> bytes: ...
+    @property
+    def score(self) -> float | None: ...
+    @property
+    def dist(self) -> float: ...
+    @property
+    def score_type(self) -> str | None: ...
+
+
+class Page(Protocol):
+    """Hits in order; `total` counts all that match."""
+
+    @property
+    def hits(self) -> Sequence[Hit]: ...
+    @property
+    def total(self) -> int: ...
+    @property
+    def next_offset(self) -> int | None: ...
+
+
+class Memories(Protocol):
+    """Search of long-term memories."""
+
+    async def search(self, query: SearchMemories, vector: bytes | None) -> Page: ...
+
+
+class Timeline(Protocol):
+    """Search of what was said."""
+
+    async def search(self, query: SearchTimeline, vector: bytes | None) -> Page: ...
+
+
+class Embedder(Protocol):
+    """Text to vectors (float32, little endian). Raises Unavailable when the model cannot be reached."""
+
+    async def embed(self, texts: Sequence[str], /) -> Sequence[bytes]: ...
+
+
+class Projections(Protocol):
+    """How far the views are. Raises Unavailable when it cannot be told."""
+
+    async def read(self, projection: str) -> Progress:
+        """Checkpoint and counters of a projection."""
+        ...
+
+    async def covers(self, projection: str, position: int) -> bool:
+        """Whether the effect of this position is visible."""
+        ...
+
+
+class TokenCounter(Protocol):
+    """Counts tokens of texts."""
+
+    async def count(self, texts: Sequence[str]) -> list[int]: ...
+
+
+Checks = Mapping[str, Check]
+"""Parts that must work, by name."""

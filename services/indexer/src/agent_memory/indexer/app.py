@@ -1,0 +1,64 @@
+"""Composition root of the indexer: the only file of the service that makes things. `python -m agent_memory.indexer.app`."""
+
+from agent_memory.contracts.streams import EVENTS, MEMORY_INDEX, TIMELINE_INDEX
+from agent_memory.eventlog.connect import Connections
+from agent_memory.eventlog.embeddings import EmbeddingStore
+from agent_memory.eventlog.reader import LogReader
+from agent_memory.indexer.handlers import IndexEvents
+from agent_memory.indexer.settings import IndexerSettings
+from agent_memory.readmodels.documents import Kind
+from agent_memory.readmodels.indexing import Indexing
+from agent_memory.readmodels.progress import Ledger
+from agent_memory.runtime import service
+from agent_memory.runtime.broker import connect_redis, make_broker, replica_name, subscribe
+from agent_memory.runtime.embed import create_embedder
+from agent_memory.runtime.metrics_server import answers
+from agent_memory.runtime.process import start
+from agent_memory.runtime.projection import Projection, Runner
+from agent_memory.runtime.settings import Settings
+
+SERVICE = "indexer"
+DEFAULTS = IndexerSettings()
+INDEXES: dict[str, Kind] = {MEMORY_INDEX: "memory", TIMELINE_INDEX: "timeline"}
+
+
+async def serve(settings: Settings, own: IndexerSettings = DEFAULTS) -> None:
+    """Keeps both indexes until told to stop. Each has a projection of its own, so a long import never delays a memory."""
+    redis, broker = connect_redis(settings.redis_url), make_broker(settings)
+    connections = Connections(settings.database_url, size=own.connections)
+    reader, vectors = LogReader(connections), EmbeddingStore(connections)
+    embedder = create_embedder(settings)
+    tasks: list[service.Task] = []
+    for name, kind in INDEXES.items():
+        indexing = Indexing(kind, redis, embedder, vectors, messages_too=settings.index_all_messages_in_long_term_memory)
+        handler = IndexEvents(indexing, redis, embedder, settings.redisvl_indexing_algorithm)
+        runner = Runner(
+            Projection(
+                name=name,
+                types=indexing.types,
+                apply=handler.apply,
+                linger_seconds=own.linger_seconds,
+                eager_seconds=0.0 if kind == "memory" else own.gather_seconds,
+                rest=0.0 if kind == "memory" else own.timeline_rest,
+            ),
+            log=reader,
+            ledger=Ledger(redis, name),
+            redis=redis,
+        )
+        subscribe(broker, EVENTS, name, replica_name(settings), runner.handle, batch=own.batch, claim_after_ms=own.claim_after_ms)
+        tasks += [runner.sweep, lambda handler=handler: handler.watch(reader)]  # type: ignore[misc]
+    await service.run(
+        settings,
+        SERVICE,
+        redis=redis,
+        broker=broker,
+        tasks=tasks,
+        checks={"redis": answers(redis.ping), "postgres": answers(reader.head)},
+    )
+    await embedder.close()
+    await connections.close()
+    await redis.aclose()
+
+
+if __name__ == "__main__":
+    start(SERVICE, serve)

@@ -1,0 +1,57 @@
+"""Composition root of ingest: the only file of the service that makes things. `python -m agent_memory.ingest.app`."""
+
+from agent_memory.contracts.streams import COMMANDS, INGEST_GROUP
+from agent_memory.eventlog.connect import Connections
+from agent_memory.eventlog.reader import LogReader
+from agent_memory.eventlog.relay import Relay
+from agent_memory.eventlog.store import EventStore
+from agent_memory.ingest.handlers import Ingest
+from agent_memory.ingest.reconcile import Reconciler
+from agent_memory.ingest.settings import IngestSettings
+from agent_memory.runtime import service, telemetry
+from agent_memory.runtime.broker import connect_redis, make_broker, replica_name, subscribe
+from agent_memory.runtime.metrics_server import answers
+from agent_memory.runtime.process import start
+from agent_memory.runtime.settings import Settings
+
+SERVICE = "ingest"
+DEFAULTS = IngestSettings()
+
+
+async def serve(settings: Settings, own: IngestSettings = DEFAULTS) -> None:
+    """Runs ingest and its relay until told to stop."""
+    redis = connect_redis(settings.redis_url)
+    connections = Connections(settings.database_url, size=own.connections)
+    reader = LogReader(connections)
+
+    def on_published(count: int, position: int) -> None:
+        telemetry.RELAY_POSITION.set(position)
+
+    relay = Relay(settings.database_url, reader, redis, on_published=on_published)
+    ingest = Ingest(EventStore(connections), redis, relay)
+    reconciler = Reconciler(connections, redis)
+    broker = make_broker(settings)
+    subscribe(
+        broker,
+        COMMANDS,
+        INGEST_GROUP,
+        replica_name(settings),
+        ingest.handle,
+        batch=own.batch,
+        claim_after_ms=own.claim_after_ms,
+    )
+
+    await service.run(
+        settings,
+        SERVICE,
+        redis=redis,
+        broker=broker,
+        tasks=[relay.run, reconciler.run],
+        checks={"postgres": answers(reader.head), "redis": answers(redis.ping)},
+    )
+    await connections.close()
+    await redis.aclose()
+
+
+if __name__ == "__main__":
+    start(SERVICE, serve)

@@ -1,0 +1,279 @@
+"""Commands in batches: load, decide, append in one transaction, show, answer. The only writer of the log.
+
+A batch is tried first on what this process remembers. When the log contradicts it (another replica was faster, a command or
+an event id is known already), nothing was written, and the batch is decided again from the log itself, with appending locked
+for everybody else. So two attempts always suffice.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Sequence
+
+import msgspec
+import structlog
+from redis.asyncio import Redis
+
+from agent_memory.contracts.codec import decode_command, decode_outcome, encode
+from agent_memory.contracts.envelope import CommandEnvelope
+from agent_memory.contracts.errors import Conflict, Fault, Invalid, MemoryFault, Unavailable, as_fault
+from agent_memory.contracts.replies import AnyReply, Failed, ReplyEnvelope
+from agent_memory.contracts.streams import COMMANDS, DATA_FIELD, INGEST_GROUP, replies_channel
+from agent_memory.eventlog.relay import Relay
+from agent_memory.eventlog.rows import Duplicate, LogUnavailable, Unwritable
+from agent_memory.eventlog.store import EventStore, Writing
+from agent_memory.ingest import loading
+from agent_memory.ingest.cache import SessionCache
+from agent_memory.ingest.domain import Facts, Request, decide, session_streams
+from agent_memory.ingest.writing import Plan, Planned
+from agent_memory.readmodels.sessions import SessionWriter, ViewWrite
+from agent_memory.runtime import telemetry
+from agent_memory.runtime.broker import Entry
+from agent_memory.runtime.dead_letters import DeadLetter, bury
+
+log = structlog.get_logger("ingest")
+
+DATA = DATA_FIELD.encode()
+CRASHING_DELIVERIES = 5
+AWAY = Fault(
+    name="Unavailable", detail="the event log cannot be reached; send the same request again with the same Idempotency-Key"
+)
+
+
+class Received(msgspec.Struct, frozen=True):
+    """A command as it came from the bus."""
+
+    entry: Entry
+    envelope: CommandEnvelope
+    request: Request
+
+
+class Answered(msgspec.Struct, frozen=True):
+    """How a command ended: what to reply, and at which position."""
+
+    received: Received
+    reply: AnyReply
+    position: int
+
+
+class Ingest:
+    """Handles batches of commands. Doing a command twice does nothing: its id is in the log with its outcome."""
+
+    def __init__(self, store: EventStore, redis: Redis, relay: Relay, *, clock_ms: Callable[[], int] | None = None) -> None:
+        self._store = store
+        self._redis = redis
+        self._relay = relay
+        self._views = SessionWriter(redis)
+        self._cache = SessionCache()
+        self._clock_ms = clock_ms or (lambda: int(time.time() * 1000))
+        self._turn = asyncio.Lock()
+
+    async def handle(self, entries: Sequence[Entry]) -> None:
+        """One batch from the bus. When Postgres is away all waiting callers are told at once; the entries stay pending."""
+        telemetry.BATCH.labels("ingest").observe(len(entries))
+        async with self._turn:
+            received = await self._receive(entries)
+            if received:
+                try:
+                    await self._record(received)
+                except LogUnavailable as error:
+                    await self._away(received, error)
+
+    async def _receive(self, entries: Sequence[Entry]) -> list[Received]:
+        now_ms = self._clock_ms()
+        received = []
+        for entry in entries:
+            try:
+                if entry.deliveries > CRASHING_DELIVERIES:
+                    raise RuntimeError(f"given up after {entry.deliveries} deliveries: whoever takes it does not come back")
+                envelope = decode_command(entry.fields[DATA])
+            except (msgspec.MsgspecError, KeyError, RuntimeError) as error:
+                await self._give_up(entry, error)
+                continue
+            request = Request(command=envelope.command, scope=envelope.scope, sequence=entry.sequence, now_ms=now_ms)
+            received.append(Received(entry, envelope, request))
+        return received
+
+    async def _record(self, received: list[Received], *, again: bool = False) -> None:
+        first, twins = split_twins(received)
+        await self._record_batch(first, again=again or any(one.entry.deliveries > 1 for one in first))
+        if twins:
+            await self._record(twins, again=True)
+
+    async def _record_batch(self, received: list[Received], *, again: bool) -> None:
+        try:
+            answers, views = await self._attempt(received, again=again)
+        except LogUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - outermost loop of a batch: isolated, then named and dead-lettered
+            return await self._record_apart(received, error)
+        await self._answer(answers, views)
+
+    async def _attempt(self, received: list[Received], *, again: bool) -> tuple[list[Answered], list[ViewWrite]]:
+        traces = [one.envelope.traceparent for one in received if one.envelope.traceparent]
+        if not again:
+            try:
+                with telemetry.measured("ingest", telemetry.APPEND_SECONDS, "log.append", traces):
+                    return await self._try_remembered(received)
+            except (Duplicate, LogUnavailable) as error:
+                # A lost connection may have been one that lay idle while Postgres restarted; the log knows what got through.
+                telemetry.RETRIES.labels("ingest").inc()
+                log.debug("deciding from the log", because=str(error), commands=len(received))
+        with telemetry.measured("ingest", telemetry.APPEND_SECONDS, "log.append", traces):
+            return await self._try_locked(received)
+
+    async def _record_apart(self, received: list[Received], error: Exception) -> None:
+        """One of the batch cannot be recorded: each on its own, so that nothing waits behind it."""
+        telemetry.ERRORS.labels("ingest", type(error).__name__).inc()
+        if len(received) > 1:
+            for one in received:
+                await self._record([one])
+            return
+        one = received[0]
+        log.error("command given up", command_id=one.envelope.id, exc_info=error)
+        fault: MemoryFault = Unavailable("the request failed inside and is kept as a dead letter; an operator can replay it")
+        if isinstance(error, Unwritable):
+            fault = Invalid(f"the request holds something that cannot be stored: {error}")
+        await self._give_up(one.entry, error, one.envelope, fault)
+
+    async def _try_remembered(self, received: list[Received]) -> tuple[list[Answered], list[ViewWrite]]:
+        requests = [one.request for one in received]
+        async with self._store.reading() as writing:
+            facts = await loading.load(requests, writing, self._cache)
+            plan = self._decide(received, facts)
+            await self._check_quiet(plan, writing)
+        first = await self._store.append(plan.batch, requests[0].now_ms)
+        return self._committed(received, plan, facts, first)
+
+    async def _try_locked(self, received: list[Received]) -> tuple[list[Answered], list[ViewWrite]]:
+        async with self._store.exclusive() as writing:
+            known = await self._known(received, writing)
+            fresh = [one for one in received if one.envelope.id not in known]
+            requests = [one.request for one in fresh]
+            facts = await loading.load(requests, writing, None)
+            await loading.load_taken(requests, writing, facts)
+            plan = self._decide(fresh, facts)
+            first = await writing.append(plan.batch, self._clock_ms() if not requests else requests[0].now_ms)
+            stale = await self._stale_views([one for one in received if one.envelope.id in known], writing)
+        answers, views = self._committed(fresh, plan, facts, first)
+        answers += [Answered(one, *known[one.envelope.id]) for one in received if one.envelope.id in known]
+        return answers, [*stale, *views]
+
+    async def _known(self, received: list[Received], writing: Writing) -> dict[str, tuple[AnyReply, int]]:
+        """Answers for commands that took effect before, or whose idempotency key did; also within this batch."""
+        keys = [(one.envelope.scope.tenant, one.envelope.idempotency_key) for one in received if one.envelope.idempotency_key]
+        outcomes = await writing.outcomes([one.envelope.id for one in received], keys)
+        by_id = {outcome.id: outcome for outcome in outcomes}
+        by_key = {(outcome.tenant, outcome.idempotency_key): outcome for outcome in outcomes if outcome.idempotency_key}
+        known: dict[str, tuple[AnyReply, int]] = {}
+        for one in received:
+            outcome = by_id.get(one.envelope.id)
+            if outcome is None and one.envelope.idempotency_key:
+                outcome = by_key.get((one.envelope.scope.tenant, one.envelope.idempotency_key))
+                if outcome is not None and outcome.fingerprint != one.envelope.fingerprint:
+                    key_reused = Conflict("this Idempotency-Key was used for a different request; use a new one")
+                    known[one.envelope.id] = Failed(fault=as_fault(key_reused)), 0
+                    continue
+            if outcome is not None:
+                telemetry.COMMANDS_REPEATED.labels(type(one.envelope.command).__name__).inc()
+                known[one.envelope.id] = decode_outcome(outcome.outcome), outcome.position
+        return known
+
+    def _decide(self, received: list[Received], facts: Facts) -> Plan:
+        plan = Plan()
+        for one in received:
+            try:
+                plan.add(one.entry.id, one.envelope, one.request, decide(one.request, facts), facts)
+            except MemoryFault as fault:
+                telemetry.COMMANDS_REFUSED.labels(type(one.envelope.command).__name__, type(fault).__name__).inc()
+                plan.refuse(one.entry.id, as_fault(fault))
+        plan.finish(facts)
+        return plan
+
+    async def _check_quiet(self, plan: Plan, writing: Writing) -> None:
+        """A remembered session that led to no event was not checked by an append; another replica may have changed it."""
+        if not plan.quiet:
+            return
+        rows = await writing.sessions(list(plan.quiet))
+        if any(version != (rows[stream].version if stream in rows else 0) for stream, version in plan.quiet.items()):
+            raise Duplicate("session changed elsewhere")
+
+    def _committed(self, received: list[Received], plan: Plan, facts: Facts, first: int) -> tuple[list[Answered], list[ViewWrite]]:
+        if plan.batch.events:
+            self._relay.offer(plan.published(first, received[0].request.now_ms))
+        for stream, session in facts.sessions.items():
+            self._cache.put(stream, session)
+        head = first + len(plan.batch.events) - 1
+        telemetry.LOG_POSITION.set(head)
+        answers = []
+        for one, planned in zip(received, plan.planned, strict=True):
+            count_accepted(one, planned)
+            position = first + planned.last_event if planned.last_event >= 0 else head
+            answers.append(Answered(one, planned.reply, position))
+        return answers, plan.views
+
+    async def _stale_views(self, known: list[Received], writing: Writing) -> list[ViewWrite]:
+        """Views of sessions whose command was recorded by someone who may not have got to show it."""
+        streams = {stream for one in known for stream in session_streams(one.request)}
+        rows = await writing.sessions(list(streams)) if streams else {}
+        return [ViewWrite(how="drop", stream=row.stream, version=row.version) for row in rows.values()]
+
+    async def _answer(self, answers: list[Answered], views: list[ViewWrite]) -> None:
+        pipeline = self._redis.pipeline(transaction=False)
+        self._views.queue(views, pipeline)
+        for answer in answers:
+            envelope = answer.received.envelope
+            if envelope.reply_to:
+                body = encode(ReplyEnvelope(command_id=envelope.id, position=answer.position, reply=answer.reply))
+                pipeline.publish(replies_channel(envelope.reply_to), body)
+        self._acknowledge(pipeline, [answer.received.entry.id for answer in answers])
+        await pipeline.execute()
+
+    def _acknowledge(self, pipeline: Redis, ids: list[bytes]) -> None:
+        if ids:
+            pipeline.xack(COMMANDS, INGEST_GROUP, *ids)
+            pipeline.xdel(COMMANDS, *ids)
+
+    async def _away(self, received: list[Received], error: LogUnavailable) -> None:
+        """Nobody waits for Postgres: callers hear now, the commands stay pending and are recorded when it is back."""
+        telemetry.ERRORS.labels("ingest", "LogUnavailable").inc()
+        log.warning("log unavailable", error=error.args[0], commands=len(received))
+        pipeline = self._redis.pipeline(transaction=False)
+        for one in received:
+            if one.envelope.reply_to:
+                body = encode(ReplyEnvelope(command_id=one.envelope.id, reply=Failed(fault=AWAY)))
+                pipeline.publish(replies_channel(one.envelope.reply_to), body)
+        await pipeline.execute()
+
+    async def _give_up(
+        self, entry: Entry, error: Exception, envelope: CommandEnvelope | None = None, fault: MemoryFault | None = None
+    ) -> None:
+        body = entry.fields.get(DATA, b"")
+        letter = DeadLetter(body=body, source=COMMANDS, group=INGEST_GROUP, error=error, attempts=entry.deliveries)
+        await bury(self._redis, letter)
+        pipeline = self._redis.pipeline(transaction=False)
+        if envelope is not None and fault is not None and envelope.reply_to:
+            reply = encode(ReplyEnvelope(command_id=envelope.id, reply=Failed(fault=as_fault(fault))))
+            pipeline.publish(replies_channel(envelope.reply_to), reply)
+        self._acknowledge(pipeline, [entry.id])
+        await pipeline.execute()
+
+
+def count_accepted(one: Received, planned: Planned) -> None:
+    """The ledger's left side."""
+    telemetry.COMMANDS_ACCEPTED.labels(type(one.envelope.command).__name__).inc()
+    for kind, count in planned.event_types.items():
+        telemetry.EVENTS_ACCEPTED.labels(kind).inc(count)
+
+
+def split_twins(received: list[Received]) -> tuple[list[Received], list[Received]]:
+    """Commands of one id or one idempotency key cannot be decided together: the first, and those that must see its outcome."""
+    seen: set[tuple[str, str]] = set()
+    first: list[Received] = []
+    twins: list[Received] = []
+    for one in received:
+        names = {("", one.envelope.id)}
+        if one.envelope.idempotency_key:
+            names.add((one.envelope.scope.tenant, one.envelope.idempotency_key))
+        (twins if names & seen else first).append(one)
+        seen |= names
+    return first, twins

@@ -1,0 +1,1 @@
+"""Figures: how fast the whole system is on this machine, beside what its servers can do alone. `python -m bench --list`."""

@@ -1,0 +1,108 @@
+"""What is measured: a whole stack in a home of its own, with a stub in the place of a model provider where one is asked for."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+from urllib.request import urlopen
+
+import msgspec
+
+from agent_memory.embedded.processes import as_user
+from agent_memory.embedded.supervisor import Stack
+from bench import processes
+from support.servers import stack_environment, temporary_home
+
+TESTS = Path(__file__).parents[1]
+LOOK_SECONDS = 0.1
+
+
+class _Lag(msgspec.Struct):
+    projection: str
+    lag: int
+
+
+class _Status(msgspec.Struct):
+    projections: list[_Lag]
+
+
+class Site:
+    """Something that answers HTTP on this machine. `pids` names its processes; `memory` is filled after each configuration."""
+
+    def __init__(self, url: str, pids: Callable[[], Mapping[str, int]], stack: Stack | None = None) -> None:
+        where = urlsplit(url)
+        self.url, self.host, self.port = url, where.hostname or "127.0.0.1", where.port or 80
+        self.pids = pids
+        self.stack = stack
+
+    def cpu(self) -> dict[str, float]:
+        """Processor seconds so far, by process."""
+        return {name: processes.cpu_seconds(pid) for name, pid in self.pids().items()}
+
+    def memory(self) -> dict[str, processes.Memory]:
+        """By process."""
+        return {name: processes.memory(pid) for name, pid in self.pids().items()}
+
+    def lag(self) -> dict[str, int]:
+        """Events that each projection is behind; those that are not are left out."""
+        if self.stack is None:
+            return {}
+        with urlopen(f"{self.url}/v1/status", timeout=30) as answer:
+            status = msgspec.json.decode(answer.read(), type=_Status)
+        return {one.projection: one.lag for one in status.projections if one.lag}
+
+    def drained(self, timeout_seconds: float) -> bool:
+        """Waits until no projection is behind. Whether that came about in time."""
+        deadline = time.monotonic() + timeout_seconds
+        while self.lag():
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(LOOK_SECONDS)
+        return True
+
+
+@contextmanager
+def python_process(*arguments: str, environment: Mapping[str, str] | None = None) -> Iterator["subprocess.Popen[str]"]:
+    """A Python program of the tests, which ends with the block, or with whoever started it."""
+    given = {**(os.environ if environment is None else environment), "PYTHONPATH": str(TESTS)}
+    argv = as_user([sys.executable, *arguments], user=None)
+    process = subprocess.Popen(argv, env=given, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@contextmanager
+def stub_provider(dimensions: int) -> Iterator[tuple[str, int]]:
+    """An OpenAI-compatible provider of embeddings: its base URL and its process id."""
+    with python_process("-m", "support.stub_model", "--port", "0", "--dimensions", str(dimensions)) as process:
+        assert process.stdout is not None
+        yield f"http://127.0.0.1:{process.stdout.readline().strip()}/v1", process.pid
+
+
+def stub_settings(url: str, dimensions: int) -> dict[str, str]:
+    """Settings under which a stack asks that provider."""
+    return {"EMBEDDINGS_URL": url, "EMBEDDING_MODEL": "text-embedding-3-small", "REDISVL_VECTOR_DIMENSIONS": str(dimensions)}
+
+
+@contextmanager
+def stack_site(stub_dimensions: int = 0) -> Iterator[Site]:
+    """A whole stack: one of each service. Without a stub it has its default, the local model."""
+    with ExitStack() as opened:
+        settings: dict[str, str] = {}
+        others: dict[str, int] = {}
+        if stub_dimensions:
+            url, others["(stub provider)"] = opened.enter_context(stub_provider(stub_dimensions))
+            settings = stub_settings(url, stub_dimensions)
+        home = opened.enter_context(temporary_home())
+        stack = Stack(home, environment=stack_environment(**settings))
+        # Not stopped by its own block: a start that fails has stopped everything already.
+        stack.start()
+        opened.callback(stack.stop)
+        yield Site(stack.http_urls[0], lambda: {**stack.pids(), **others}, stack)

@@ -1,0 +1,1 @@
+"""Kills everything in turn under load, then accounts for every acknowledged write. `just chaos`."""

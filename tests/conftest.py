@@ -1,0 +1,28 @@
+"""Fixtures that every test may ask for. Servers start with the first test that needs them, once per session."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from support.servers import Servers, flush, fresh_database, started_servers
+
+
+@pytest.fixture(scope="session")
+def servers() -> Iterator[Servers]:
+    """Real Postgres and Redis for the whole session."""
+    with started_servers() as started:
+        yield started
+
+
+@pytest.fixture
+def database_url(servers: Servers) -> Iterator[str]:
+    """A migrated, empty database of this test alone."""
+    with fresh_database(servers) as url:
+        yield url
+
+
+@pytest.fixture
+def redis_url(servers: Servers) -> str:
+    """Redis, empty."""
+    flush(servers.redis_url)
+    return servers.redis_url

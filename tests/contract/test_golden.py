@@ -1,0 +1,147 @@
+"""Every shape of an event or command that was ever written decodes for ever.
+
+A new event or field gets a new file (`python tests/contract/test_golden.py` writes those that are missing); a file that is
+there is never changed.
+"""
+
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import get_args
+
+import msgspec
+import pytest
+
+from agent_memory.contracts import commands, events
+from agent_memory.contracts.codec import decode_command, decode_envelope, decode_event, encode
+from agent_memory.contracts.envelope import CommandEnvelope, EventEnvelope
+from agent_memory.contracts.records import MemoryRecord, Message, Scope, Strategy, TimelineEvent
+from agent_memory.contracts.upcasters import UPCASTERS, upcast
+
+GOLDEN = Path(__file__).parent / "golden"
+AT = datetime(2026, 1, 30, 10, 0, 0, 123456, tzinfo=UTC)
+TIMELINE = TimelineEvent(
+    event_id="e1",
+    session_id="s1",
+    timestamp_ms=1769767200123,
+    event_type="assistant_message",
+    role="assistant",
+    text="Grüße 👋",
+    metadata={"k": "v"},
+    agent="claude",
+    message_id="m1",
+    microseconds=456,
+)
+MESSAGE = Message(role="user", content="hello", id="m1", created_at=AT, persisted_at=AT, discrete_memory_extracted="t")
+RECORD = MemoryRecord(
+    id="01HXYZ",
+    text="likes tea",
+    session_id="s1",
+    user_id="u",
+    namespace="n",
+    last_accessed=AT,
+    created_at=AT,
+    updated_at=AT,
+    pinned=True,
+    access_count=3,
+    topics=["drinks"],
+    entities=["tea"],
+    memory_hash="00",
+    memory_type="semantic",
+    persisted_at=AT,
+    extracted_from=["e1"],
+    event_date=AT,
+    metadata={"a": [1, None]},
+)
+STRATEGY = Strategy(strategy="custom", config={"custom_prompt": "x"})
+DOCUMENT = {"session_id": "s1", "data": {"a": 1}, "context": "so far", "tokens": 5, "strategy": STRATEGY, "ttl_seconds": 60}
+EXAMPLES: dict[str, object] = {
+    "EventRecorded": events.EventRecorded(event=TIMELINE, sequence=7),
+    "WorkingMemoryReplaced": events.WorkingMemoryReplaced(
+        **DOCUMENT,
+        order=["m1"],
+        edits=[MESSAGE],
+        memories=[msgspec.Raw(b'{"id":"x"}')],
+        created_at=AT,
+        updated_at=AT,
+        last_accessed=AT,
+        sequence=7,
+    ),
+    "MessagesRestored": events.MessagesRestored(session_id="s1", messages=[MESSAGE], at=AT, sequence=7),
+    "WorkingMemoryDeleted": events.WorkingMemoryDeleted(session_id="s1", at=AT, sequence=7, reason="expired"),
+    "MemoryStored": events.MemoryStored(record=RECORD, sequence=7),
+    "MemoryEdited": events.MemoryEdited(record=RECORD, changed=["text"], sequence=7),
+    "MemoryForgotten": events.MemoryForgotten(memory_id="01HXYZ", at=AT, sequence=7),
+    "JobDue": events.JobDue(job="hourly-rollup", due_ms=1),
+    "RecordEvents": commands.RecordEvents(events=[TIMELINE]),
+    "ReplaceWorkingMemory": commands.ReplaceWorkingMemory(**DOCUMENT, messages=[MESSAGE], last_accessed=AT),
+    "AppendMessages": commands.AppendMessages(session_id="s1", messages=[MESSAGE]),
+    "DeleteWorkingMemory": commands.DeleteWorkingMemory(session_id="s1"),
+    "StoreMemories": commands.StoreMemories(memories=[RECORD]),
+    "EditMemory": commands.EditMemory(memory_id="01HXYZ", text="likes coffee", pinned=False),
+    "ForgetMemories": commands.ForgetMemories(memory_ids=["01HXYZ"]),
+    "Tick": commands.Tick(job="hourly-rollup", due_ms=1),
+}
+SCOPE = Scope(tenant="t", namespace="n", user_id="u")
+CAUSE = {"correlation_id": "c", "causation_id": "d", "traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"}
+
+
+def enveloped(name: str, example: object) -> bytes:
+    """The example as it travels and is stored."""
+    if isinstance(example, events.Event):
+        data = msgspec.Raw(encode(example))
+        envelope = EventEnvelope(position=9, stream="x", version=1, type=name, scope=SCOPE, recorded_ms=5, data=data, **CAUSE)
+        return encode(envelope)
+    return encode(CommandEnvelope(id="01", scope=SCOPE, issued_ms=5, command=example, idempotency_key="k", **CAUSE))
+
+
+FILES = sorted(GOLDEN.glob("*.json"))
+
+
+def test_every_event_and_command_has_a_golden_file():
+    current = {kind.__name__ for kind in (*get_args(events.AnyEvent), *get_args(commands.AnyCommand))}
+    assert current == set(EXAMPLES)
+    assert {path.name.split(".")[0] for path in FILES} >= current
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
+def test_what_was_written_once_can_be_read(path):
+    body = path.read_bytes().strip()
+    name = path.name.split(".")[0]
+    if isinstance(EXAMPLES.get(name), commands.Command):
+        assert decode_command(body).command == EXAMPLES[name]
+        return
+    envelope = decode_envelope(body)
+    assert encode(decode_event(envelope.type, envelope.data)) == encode(EXAMPLES[name])
+    assert (envelope.scope, envelope.correlation_id, envelope.traceparent) == (SCOPE, "c", CAUSE["traceparent"])
+
+
+@pytest.mark.parametrize("name", sorted(EXAMPLES))
+def test_a_field_that_is_not_known_yet_is_passed_over(name):
+    body = enveloped(name, EXAMPLES[name]).replace(b'"type":', b'"from_the_future":{"a":1},"type":')
+    if isinstance(EXAMPLES[name], commands.Command):
+        assert decode_command(body).command == EXAMPLES[name]
+    else:
+        assert encode(decode_event(name, decode_envelope(body).data)) == encode(EXAMPLES[name])
+
+
+def test_upcasters_chain_and_a_circle_is_found():
+    steps = {
+        "V1": lambda old: {"type": "V2", "job": old["name"], "when": old["when"]},
+        "V2": lambda old: {"type": "JobDue", "job": old["job"], "due_ms": old["when"] * 1000},
+    }
+    assert msgspec.convert(upcast({"type": "V1", "name": "j", "when": 2}, steps), events.JobDue) == events.JobDue(
+        job="j", due_ms=2000
+    )
+    with pytest.raises(ValueError, match="circle"):
+        upcast({"type": "A"}, {"A": lambda old: {"type": "B"}, "B": lambda old: {"type": "A"}})
+
+
+def test_upcasters_lead_to_events_that_exist():
+    assert all(name not in EXAMPLES for name in UPCASTERS)
+
+
+if __name__ == "__main__":
+    for name, example in EXAMPLES.items():
+        path = GOLDEN / f"{name}.v1.json"
+        if not path.exists():
+            path.write_bytes(enveloped(name, example) + b"\n")

@@ -1,0 +1,279 @@
+"""Working memory over HTTP: paths, fields, headers and errors as clients know them."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from httpx import ASGITransport, AsyncClient
+
+from agent_memory.contracts.commands import AppendMessages, DeleteWorkingMemory
+from agent_memory.contracts.records import Scope
+from agent_memory.gateway.app import create_app
+from agent_memory.gateway.memory import MemorySystem
+from agent_memory.runtime.settings import Settings
+
+FIELDS = [
+    "messages",
+    "memories",
+    "data",
+    "context",
+    "user_id",
+    "tokens",
+    "session_id",
+    "namespace",
+    "long_term_memory_strategy",
+    "ttl_seconds",
+    "last_accessed",
+    "created_at",
+    "updated_at",
+    "context_percentage_total_used",
+    "context_percentage_until_summarization",
+]
+HELLO = {"role": "user", "content": "Hello", "id": "m1", "created_at": "2026-01-01T00:00:00.000001Z"}
+
+
+@pytest.fixture
+def system() -> MemorySystem:
+    return MemorySystem()
+
+
+@pytest.fixture
+async def http(system: MemorySystem) -> AsyncIterator[AsyncClient]:
+    transport = ASGITransport(app=create_app(Settings(), **system.ports()))
+    async with AsyncClient(transport=transport, base_url="http://memory") as client:
+        yield client
+
+
+async def test_what_is_put_is_answered_and_read_back_the_same(http: AsyncClient) -> None:
+    body = {"messages": [HELLO], "data": {"a": {"b": [1, None]}}, "namespace": "ns", "ttl_seconds": 60, "session_id": "ignored"}
+    put = await http.put("/v1/working-memory/s1", json=body)
+    assert put.status_code == 200
+    assert put.headers["x-memory-position"] == "1"
+    assert "x-deprecation-warning" not in put.headers
+    document = put.json()
+    assert sorted(document) == sorted(FIELDS)
+    assert document["messages"] == [{**HELLO, "persisted_at": None, "discrete_memory_extracted": "f"}]
+    assert (document["session_id"], document["namespace"], document["user_id"]) == ("s1", "ns", None)
+    assert (document["data"], document["ttl_seconds"]) == ({"a": {"b": [1, None]}}, 60)
+    assert document["context_percentage_total_used"] is None
+    assert document["created_at"].endswith("Z")
+    assert (await http.get("/v1/working-memory/s1?namespace=ns")).json() == document
+
+
+async def test_the_plain_and_the_elaborate_way_to_write_a_document_mean_the_same(http: AsyncClient, system: MemorySystem) -> None:
+    plain = {"messages": [HELLO], "tokens": 3, "context": "c", "last_accessed": "2026-01-01T00:00:00Z"}
+    elaborate = {
+        **plain,
+        "messages": [{**HELLO, "created_at": 1_767_225_600.000001, "more": 1}],
+        "tokens": "3",
+        "memories": [],
+        "data": None,
+        "last_accessed": "2026-01-01T01:00:00+01:00",
+    }
+    for body in (plain, elaborate):
+        await http.put("/v1/working-memory/s1", json=body)
+    (_, first), (_, second) = system.sent
+    assert first == second
+
+
+async def test_the_user_of_the_query_counts_more_than_that_of_the_body(http: AsyncClient, system: MemorySystem) -> None:
+    await http.put("/v1/working-memory/s1?user_id=q", json={"user_id": "b", "namespace": "n"})
+    assert system.sent[0][0] == Scope(namespace="n", user_id="q")
+
+
+async def test_messages_without_a_time_are_answered_with_a_warning_and_stay_in_order(http: AsyncClient) -> None:
+    put = await http.put("/v1/working-memory/s1", json={"messages": [{"role": "user", "content": str(n)} for n in range(5)]})
+    assert put.headers["x-deprecation-warning"].startswith("messages[].created_at will become required")
+    times = [message["created_at"] for message in put.json()["messages"]]
+    assert times == sorted(set(times))
+    assert len({message["id"] for message in put.json()["messages"]}) == 5
+
+
+async def test_a_message_id_that_comes_twice_stands_once_as_it_was_given_last(http: AsyncClient) -> None:
+    put = await http.put("/v1/working-memory/s1", json={"messages": [HELLO, {**HELLO, "id": "m2"}, {**HELLO, "content": "new"}]})
+    assert [(message["id"], message["content"]) for message in put.json()["messages"]] == [("m1", "new"), ("m2", "Hello")]
+
+
+@pytest.mark.parametrize("session_id", ["a/b/c", "a//b", "ä ö", "a%2Fb", "messages", "x/messages", ".", "?x=1", "s" * 255])
+async def test_any_id_finds_its_session_with_and_without_a_slash_at_the_end(http: AsyncClient, session_id: str) -> None:
+    path = "/v1/working-memory/" + "".join(f"%{byte:02X}" for byte in session_id.encode())
+    assert (await http.put(path, json={})).json()["session_id"] == session_id
+    assert (await http.get(path)).json()["session_id"] == session_id
+    assert (await http.get(path + "/")).json()["session_id"] == session_id
+    assert (await http.get("/v1/working-memory/")).json() == {"sessions": [session_id], "total": 1}
+    assert (await http.delete(path)).json() == {"status": "ok"}
+    assert (await http.get(path)).status_code == 404
+
+
+async def test_ids_with_slashes_need_no_encoding(http: AsyncClient, system: MemorySystem) -> None:
+    await http.post("/v1/working-memory/a/b/messages", json={"messages": [HELLO]})
+    assert isinstance(system.sent[0][1], AppendMessages)
+    assert system.sent[0][1].session_id == "a/b"
+    assert (await http.get("/v1/working-memory/a/b")).status_code == 200
+
+
+async def test_messages_are_appended_and_each_says_whether_it_is_new(http: AsyncClient, system: MemorySystem) -> None:
+    for slash in ("", "/"):
+        answer = await http.post(f"/v1/working-memory/s1/messages{slash}", json={"messages": [HELLO, HELLO], "namespace": "n"})
+        assert answer.status_code == 200
+        assert answer.json()["session_id"] == "s1"
+        assert answer.json()["created"] == [True, True]
+        assert answer.headers["x-memory-position"]
+    assert system.sent[0][0] == Scope(namespace="n")
+
+
+async def test_a_session_that_is_not_there_is_a_404_and_deleting_it_is_fine(http: AsyncClient, system: MemorySystem) -> None:
+    missing = await http.get("/v1/working-memory/none")
+    assert (missing.status_code, missing.json()) == (404, {"detail": "Session none not found"})
+    deleted = await http.delete("/v1/working-memory/none?namespace=n&user_id=u")
+    assert (deleted.status_code, deleted.json()) == (200, {"status": "ok"})
+    assert system.sent == [(Scope(namespace="n", user_id="u"), DeleteWorkingMemory(session_id="none"))]
+
+
+async def test_a_window_cuts_the_oldest_messages_and_says_how_full_it_is(http: AsyncClient) -> None:
+    messages = [{**HELLO, "id": f"m{n}", "content": "word " * 50} for n in range(10)]
+    put = await http.put("/v1/working-memory/s1?context_window_max=16000", json={"messages": messages})
+    assert 0 < put.json()["context_percentage_total_used"] < put.json()["context_percentage_until_summarization"] < 10
+    cut = (await http.get("/v1/working-memory/s1", params={"context_window_max": "120"})).json()
+    assert [message["id"] for message in cut["messages"]] == ["m8", "m9"]
+    assert cut["context_percentage_until_summarization"] == 100.0
+    assert len((await http.get("/v1/working-memory/s1?context_window_max=1")).json()["messages"]) == 1
+    assert len((await http.get("/v1/working-memory/s1?model_name=gpt-4o")).json()["messages"]) == 10
+
+
+async def test_no_messages_are_no_percent(http: AsyncClient) -> None:
+    put = await http.put("/v1/working-memory/s1?model_name=gpt-4o", json={})
+    assert put.json()["context_percentage_total_used"] == put.json()["context_percentage_until_summarization"] == 0.0
+
+
+async def test_the_most_recent_messages_are_those_said_last(http: AsyncClient) -> None:
+    messages = [{**HELLO, "id": f"m{n}", "created_at": f"2026-01-0{9 - n}T00:00:00Z"} for n in range(5)]
+    await http.put("/v1/working-memory/s1", json={"messages": messages})
+    recent = (await http.get("/v1/working-memory/s1?recent_messages_limit=2")).json()
+    assert [message["id"] for message in recent["messages"]] == ["m1", "m0"]
+    assert recent["context_percentage_total_used"] is None
+
+
+async def test_memories_in_a_session_get_an_id_and_keep_what_only_servers_set(http: AsyncClient) -> None:
+    memories = [{"text": "likes tea", "topics": None}, {"text": "likes jam", "id": "k", "pinned": "true"}]
+    first, second = (await http.put("/v1/working-memory/s1", json={"memories": memories})).json()["memories"]
+    assert first["id"]
+    assert "pinned" not in first
+    assert "access_count" not in first
+    assert (second["id"], second["pinned"], second["access_count"], second["memory_type"]) == ("k", True, 0, "message")
+
+
+@pytest.mark.parametrize(
+    ("body", "loc", "kind", "message"),
+    [
+        ({"messages": [{"content": "x"}]}, ["body", "messages", 0, "role"], "missing", "Field required"),
+        ({"messages": "x"}, ["body", "messages"], "list_type", "Input should be a valid list"),
+        ({"messages": None}, ["body", "messages"], "list_type", "Input should be a valid list"),
+        ({"messages": [{**HELLO, "id": ""}]}, ["body", "messages", 0, "id"], "string_too_short", "String should have at least"),
+        ({"messages": [{**HELLO, "role": 5}]}, ["body", "messages", 0, "role"], "string_type", "Input should be a valid string"),
+        ({"messages": [{**HELLO, "content": "\x00"}]}, ["body", "messages", 0, "content"], "value_error", "Value error, NUL"),
+        ({"messages": [{**HELLO, "created_at": "no"}]}, ["body", "messages", 0, "created_at"], "datetime_parsing", "Input should"),
+        (
+            {"messages": [{**HELLO, "created_at": "9000-01-01T00:00:00Z"}]},
+            ["body", "messages", 0, "created_at"],
+            "value_error",
+            "Value error, created_at cannot be more than 300 seconds in the future. Received: 9000-01-01",
+        ),
+        (
+            {"long_term_memory_strategy": {"strategy": "guess"}},
+            ["body", "long_term_memory_strategy", "strategy"],
+            "literal_error",
+            "Input should be 'discrete', 'summary', 'preferences' or 'custom'",
+        ),
+        ({"ttl_seconds": 0}, ["body", "ttl_seconds"], "greater_than_equal", "Input should be greater than or equal to 1"),
+        ({"tokens": 2**63}, ["body", "tokens"], "int_parsing_size", "Input should be a valid integer"),
+        ({"memories": [{"text": " "}]}, ["body", "memories"], "value_error", "Value error, Memory at index 0 has empty text"),
+        (
+            {"memories": [{"text": "x", "id": ""}]},
+            ["body", "memories"],
+            "value_error",
+            "Value error, Memory at index 0 has empty id",
+        ),
+        ({"data": {"k": {"\x00": 1}}}, ["body", "data", "k", "\x00"], "value_error", "Value error, NUL"),
+        ({"namespace": "n" * 256}, ["body", "namespace"], "string_too_long", "String should have at most 255 bytes"),
+        ([], ["body"], "model_attributes_type", "Input should be a valid dictionary"),
+    ],
+)
+async def test_what_is_wrong_with_a_document_is_named_and_nothing_is_sent(
+    http: AsyncClient, system: MemorySystem, body: object, loc: list[object], kind: str, message: str
+) -> None:
+    answer = await http.put("/v1/working-memory/s1", json=body)
+    assert answer.status_code == 422
+    problem = answer.json()["detail"][0]
+    assert (problem["loc"], problem["type"]) == (loc, kind)
+    assert problem["msg"].startswith(message)
+    assert "input" in problem
+    assert system.sent == []
+
+
+async def test_a_message_that_says_nothing_is_refused_by_its_id(http: AsyncClient, system: MemorySystem) -> None:
+    answer = await http.put("/v1/working-memory/s1", json={"messages": [{**HELLO, "content": " \n"}]})
+    assert (answer.status_code, answer.json()) == (400, {"detail": "Message content cannot be empty (message ID: m1)"})
+    assert system.sent == []
+
+
+async def test_times_can_be_demanded(system: MemorySystem) -> None:
+    app = create_app(Settings(require_message_timestamps=True), **system.ports())
+    async with AsyncClient(transport=ASGITransport(app=app), base_url="http://memory") as http:
+        answer = await http.put("/v1/working-memory/s1", json={"messages": [{"role": "user", "content": "x"}]})
+    assert answer.status_code == 422
+    assert answer.json()["detail"][0]["msg"].startswith("Value error, created_at is required for messages. Please provide")
+
+
+async def test_a_repeated_request_is_done_once_and_answered_the_same(http: AsyncClient, system: MemorySystem) -> None:
+    body = {"messages": [{"role": "user", "content": "Hello"}], "memories": [{"text": "x"}]}
+    first, again = [await http.put("/v1/working-memory/s1", json=body, headers={"Idempotency-Key": "k"}) for _ in range(2)]
+    assert first.json() == again.json()
+    assert len(system.sent) == 1
+
+
+async def test_a_document_that_came_too_late_is_answered_with_the_newer_one(http: AsyncClient, system: MemorySystem) -> None:
+    await http.put("/v1/working-memory/s1", json={"messages": [HELLO]})
+    system.superseding = True
+    answer = await http.put("/v1/working-memory/s1", json={"messages": []})
+    assert [message["id"] for message in answer.json()["messages"]] == ["m1"]
+
+
+@pytest.mark.parametrize(
+    ("query", "loc"),
+    [
+        ("limit=1000000000", ["query", "limit"]),
+        ("limit=0", ["query", "limit"]),
+        ("offset=-1", ["query", "offset"]),
+        ("namespace=%00", ["query", "namespace"]),
+        ("user_id=%ED%A0%80", ["query", "user_id"]),
+        ("min_position=x", ["query", "min_position"]),
+    ],
+)
+async def test_a_parameter_out_of_range_is_named(http: AsyncClient, query: str, loc: list[str]) -> None:
+    answer = await http.get(f"/v1/working-memory?{query}")
+    assert answer.status_code == 422
+    assert answer.json()["detail"][0]["loc"] == loc
+
+
+@pytest.mark.parametrize(
+    ("path", "loc"),
+    [
+        ("a%00", ["path", "session_id"]),
+        ("%FF", ["path", "session_id"]),
+        ("%ED%A0%80", ["path", "session_id"]),
+        ("s" * 256, ["path", "session_id"]),
+        ("s?model_name=gpt-5", ["query", "model_name"]),
+        ("s?context_window_max=wide", ["query", "context_window_max"]),
+        ("s?unknown=%00&namespace=%00", ["query", "namespace"]),
+    ],
+)
+async def test_a_path_or_query_that_cannot_be_is_named(http: AsyncClient, path: str, loc: list[str]) -> None:
+    answer = await http.get(f"/v1/working-memory/{path}")
+    assert answer.status_code == 422
+    assert answer.json()["detail"][0]["loc"] == loc
+
+
+async def test_methods_that_are_not_there_are_told_so(http: AsyncClient) -> None:
+    for method, path in (("PATCH", "/v1/working-memory/s1"), ("POST", "/v1/working-memory/s1"), ("PUT", "/v1/working-memory")):
+        answer = await http.request(method, path, json={})
+        assert (answer.status_code, answer.json()) == (405, {"detail": "Method Not Allowed"})

@@ -1,0 +1,137 @@
+"""The demo as a newcomer types it; import and client against the stack that it leaves up."""
+
+import json
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent_memory.cli.sample import history
+from agent_memory.client import MemoryClient, NotFound
+from agent_memory.contracts.records import TimelineEvent
+from agent_memory.embedded.supervisor import Stack
+from support.controls import wait_until_now
+from support.servers import stack_environment, temporary_home
+
+DATA = Path(__file__).parent.parent / "data" / "imports"
+ARGV = [sys.executable, "-m", "agent_memory.cli.main"]
+
+
+@pytest.fixture(scope="module")
+def stack() -> Iterator[Stack]:
+    with temporary_home() as path, Stack(path, environment=stack_environment(EMBEDDING_MODEL="hash")) as started:
+        yield started
+
+
+def processes_of(folder: Path) -> list[str]:
+    """Command lines of what still runs out of a folder."""
+    commands = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            line = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
+        except OSError:
+            continue
+        if str(folder).encode() in line:
+            commands.append(line.decode(errors="replace"))
+    return commands
+
+
+def test_the_demo_shows_all_of_it_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    tmp_path.chmod(0o711)
+    environment = stack_environment(TMPDIR=str(tmp_path))
+    done = subprocess.run([*ARGV, "demo"], env=environment, capture_output=True, text=True, check=False, timeout=400)
+    assert (done.returncode, done.stderr) == (0, "")
+    for expected in (
+        "482 events in 29 sessions, 2025-09-01 to 2025-11-07",
+        "semantic (by meaning)",
+        "event ev-0924-06, session 2025-09-24-migration-rehearsal",
+        "keyword (by words)",
+        "event ev-1020-09, session 2025-10-20-the-worker-that-grows",
+        "hybrid (by both)",
+        "session 2025-09-18-review-tomeks-refunds",
+        "Definitely keep the pills.",
+        "timeline-index   indexer",
+        "agent-memory import",
+    ):
+        assert expected in done.stdout
+    assert "\x1b" not in done.stdout
+    assert not any(line.endswith(" ") for line in done.stdout.splitlines())
+    assert list(tmp_path.glob("agent-memory-demo-*")) == []
+    assert processes_of(tmp_path) == []
+
+
+def test_a_demo_that_is_interrupted_leaves_nothing_behind_either(tmp_path: Path) -> None:
+    tmp_path.chmod(0o711)
+    environment = stack_environment(TMPDIR=str(tmp_path))
+    running = subprocess.Popen([*ARGV, "demo"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    try:
+        wait_until_now(lambda: list(tmp_path.glob("agent-memory-demo-*/stack.json")), "the stack has begun to start", 60)
+    finally:
+        running.send_signal(signal.SIGTERM)
+        running.communicate(timeout=90)
+    assert running.returncode == 128 + signal.SIGTERM
+    assert list(tmp_path.glob("agent-memory-demo-*")) == []
+    assert processes_of(tmp_path) == []
+
+
+def test_a_second_demo_on_the_same_server_adds_nothing(stack: Stack) -> None:
+    url = stack.http_urls[0]
+    first, second = (
+        subprocess.run([*ARGV, "demo", "--url", url], capture_output=True, text=True, check=False, timeout=200) for _ in range(2)
+    )
+    assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
+    assert "482 of them were known already" in second.stdout
+    assert f"curl -s {url}/v1/timeline/search" in second.stdout
+
+
+def test_histories_of_every_format_are_imported_once_in_each_scope(stack: Stack) -> None:
+    files = [str(history()), *(str(DATA / name) for name in ("own.jsonl", "claude_code.jsonl", "chatgpt.json"))]
+    summaries = []
+    for scope in ("one", "one", "two"):
+        argv = [*ARGV, "import", *files, "--url", stack.http_urls[0], "-n", scope, "--json"]
+        done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=100)
+        assert done.returncode == 4, done.stderr
+        summaries.append(json.loads(done.stdout))
+    first, again, elsewhere = summaries
+    assert first["created"] == first["read"] == elsewhere["created"] == 482 + 5 + 13 + 7
+    assert first["bad"] == 11 + 4 + 2
+    assert (again["created"], again["known"]) == (0, first["read"])
+
+
+async def test_the_client_reads_what_it_wrote_through_every_door(stack: Stack) -> None:
+    async with MemoryClient(stack.http_urls[0], namespace="client", user_id="nadia") as memory:
+        assert (await memory.ready()).ready
+        event = TimelineEvent(event_id="a/b", session_id="s/1 ł", timestamp_ms=1_700_000_000_123, microseconds=456, text="A ferry")
+        recorded = await memory.record_events([event])
+        assert (recorded.created, (await memory.record_events([event])).created) == (1, 0)
+        page = await memory.get_events(session_id="s/1 ł", min_position=recorded.position)
+        assert [(found.event_id, found.text, found.position) for found in page.events] == [("a/b", "A ferry", recorded.position)]
+        await memory.wait_for(recorded.position)
+        assert (await memory.search_timeline("ferry", mode="keyword")).events[0].event_id == "a/b"
+
+        appended = await memory.append_messages("s/1 ł", [{"role": "assistant", "content": "sails"}])
+        session = await memory.get_working_memory("s/1 ł", min_position=appended.position)
+        assert [message.content for message in session.messages] == ["A ferry", "sails"]
+        assert session.messages[0].created_at.microsecond == 123_456
+        assert (await memory.list_sessions()).sessions == ["s/1 ł"]
+        assert (await memory.put_working_memory("s2", {"data": {"a": 1}})).data == {"a": 1}
+        await memory.delete_working_memory("s2")
+        with pytest.raises(NotFound):
+            await memory.get_working_memory("s2")
+
+
+async def test_the_client_keeps_long_term_memories(stack: Stack) -> None:
+    async with MemoryClient(stack.http_urls[0], namespace="client", user_id="nadia") as memory:
+        stored = await memory.create_long_term_memory([{"id": "tea", "text": "Nadia drinks green tea", "topics": ["drinks"]}])
+        assert (await memory.get_long_term_memory("tea", min_position=stored.position)).topics == ["drinks"]
+        assert (await memory.edit_long_term_memory("tea", {"text": "Nadia drinks sencha"})).text == "Nadia drinks sencha"
+        found = await memory.search_long_term_memory(
+            "sencha", mode="keyword", filters={"topics": {"any": ["drinks"]}}, min_position=stored.position + 1
+        )
+        assert [(hit.id, hit.user_id, found.total) for hit in found.memories] == [("tea", "nadia", 1)]
+        assert (await memory.delete_long_term_memories(["tea", "nothing"])).count == 1
+        with pytest.raises(NotFound):
+            await memory.get_long_term_memory("tea")

@@ -1,0 +1,163 @@
+"""The thin services as processes of their own: they follow the log, say how they are, and stop when told."""
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+
+import aiohttp
+import pytest
+from redis.asyncio import Redis
+
+from agent_memory.contracts import codec
+from agent_memory.contracts.commands import Tick
+from agent_memory.contracts.envelope import EventEnvelope
+from agent_memory.contracts.events import JobDue, MemoryStored
+from agent_memory.contracts.records import MemoryRecord, Scope
+from agent_memory.contracts.streams import COMMANDS, DATA_FIELD, EVENTS, PROJECTIONS, heartbeat_key, job_stream, memory_stream
+from agent_memory.eventlog.connect import Connections
+from agent_memory.eventlog.rows import Batch, NewEvent
+from agent_memory.eventlog.store import EventStore
+from agent_memory.readmodels import contents, duplicates, jobs, segments
+from agent_memory.readmodels.progress import Ledger
+from agent_memory.scheduler.domain import JOBS
+from support.controls import wait_until
+from support.logged import MadeUpLog
+
+NOW = datetime(2026, 1, 30, tzinfo=UTC)
+START_SECONDS = 60.0
+"""A service imports for a second; on a machine that is busy with other things, for many."""
+DUE_MS = 1_769_731_200_000
+THIN = [(projection, service) for projection, service in PROJECTIONS.items() if service != "indexer"]
+
+
+def a_log() -> MadeUpLog:
+    log = MadeUpLog()
+    for minute in range(30):
+        log.said(DUE_MS + minute * 60_000, f"session-{minute % 2}")
+    for name in ("a", "b"):
+        record = MemoryRecord(id=name, text="likes tea", created_at=NOW, updated_at=NOW, last_accessed=NOW)
+        log.append(memory_stream("default", name), MemoryStored(record=record, sequence=1), Scope())
+    log.append(job_stream("default", "compaction"), JobDue(job="compaction", due_ms=DUE_MS), Scope())
+    return log
+
+
+def row(envelope: EventEnvelope) -> NewEvent:
+    return NewEvent(
+        stream=envelope.stream, version=envelope.version, type=envelope.type, scope=envelope.scope, data=bytes(envelope.data)
+    )
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@asynccontextmanager
+async def running(service: str, **environment: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", f"agent_memory.{service}.app", env={**os.environ, **environment}, stderr=asyncio.subprocess.PIPE
+    )
+    try:
+        yield process
+        process.send_signal(signal.SIGTERM)
+        _, errors = await process.communicate()
+        assert process.returncode == 0, errors.decode()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    async with Redis.from_url(redis_url) as client:
+        yield client
+
+
+@pytest.mark.parametrize(("projection", "service"), THIN)
+async def test_a_service_follows_the_log_from_the_bus_and_where_the_bus_is_silent(
+    projection: str, service: str, redis: Redis, redis_url: str, database_url: str
+) -> None:
+    log, connections, port = a_log(), Connections(database_url), free_port()
+    store = EventStore(connections)
+    await store.append(Batch(events=[row(envelope) for envelope in log.envelopes[:20]]), 1)
+    async with running(service, DATABASE_URL=database_url, REDIS_URL=redis_url, METRICS_PORT=str(port)):
+        ledger = Ledger(redis, projection)
+
+        async def reached(position: int) -> bool:
+            return await ledger.checkpoint() == position
+
+        await wait_until(lambda: reached(20), "events from before its start are accounted for", START_SECONDS)
+        await store.append(Batch(events=[row(envelope) for envelope in log.envelopes[20:]]), 2)
+        for envelope in log.envelopes[20:]:
+            fields = {DATA_FIELD: codec.encode(envelope), "type": envelope.type}
+            await redis.xadd(EVENTS, fields, id=f"{envelope.position}-0")
+        await wait_until(lambda: reached(len(log.envelopes)), "events from the bus are accounted for", START_SECONDS)
+        assert await redis.hlen(heartbeat_key(service)) == 1
+        async with aiohttp.request("GET", f"http://127.0.0.1:{port}/health") as answer:
+            assert await answer.json() == {"status": "ok", "checks": {"redis": "ok", "postgres": "ok"}}
+        async with aiohttp.request("GET", f"http://127.0.0.1:{port}/metrics") as answer:
+            assert f'agent_memory_events_applied_total{{projection="{projection}"}}' in await answer.text()
+    await connections.close()
+    read, expected = SHOWN[service]
+    assert await read(redis) == expected
+
+
+async def years(redis: Redis) -> object:
+    return [(year.title, year.events, year.sessions) for year in await contents.children(redis, Scope())]
+
+
+async def cuts(redis: Redis) -> object:
+    return [segment.events for segment in await segments.segments(redis, Scope(), "session-0")]
+
+
+async def equal_ones(redis: Redis) -> object:
+    return await duplicates.duplicates(redis, Scope())
+
+
+async def due_time(redis: Redis) -> object:
+    return (await jobs.last_due(redis))["compaction"]
+
+
+SHOWN: dict[str, tuple[Callable[[Redis], Awaitable[object]], object]] = {
+    "rollup": (years, [("2026", 30, 2)]),
+    "summarizer": (cuts, [15]),
+    "compactor": (equal_ones, [["a", "b"]]),
+    "scheduler": (due_time, DUE_MS),
+}
+
+
+async def test_two_schedulers_put_the_same_ticks_on_the_bus(redis: Redis, redis_url: str, database_url: str) -> None:
+    places = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
+    async with running("scheduler", **places), running("scheduler", **places):
+
+        async def both_sent() -> bool:
+            return await redis.xlen(COMMANDS) >= 2 * len(JOBS)
+
+        await wait_until(both_sent, "each scheduler has sent every job", START_SECONDS)
+    sent = [codec.decode_command(fields[DATA_FIELD.encode()]) for _, fields in await redis.xrange(COMMANDS)]
+    assert {envelope.command.job for envelope in sent if isinstance(envelope.command, Tick)} == {job.name for job in JOBS}
+    # At the change of a minute the later one may mean the next tick; never may one tick have two ids.
+    assert len({envelope.id for envelope in sent}) == len({envelope.command for envelope in sent})
+
+
+async def test_a_service_without_its_servers_waits_says_so_and_stops_when_told() -> None:
+    port, nowhere = free_port(), free_port()
+    places = {"DATABASE_URL": f"postgresql://127.0.0.1:{nowhere}/x", "REDIS_URL": f"redis://127.0.0.1:{nowhere}/0"}
+    async with running("rollup", METRICS_PORT=str(port), **places) as process:
+
+        async def answers() -> bool:
+            try:
+                async with aiohttp.request("GET", f"http://127.0.0.1:{port}/health") as answer:
+                    return answer.status == 503
+            except aiohttp.ClientConnectionError:
+                return False
+
+        await wait_until(answers, "the service answers that it is not well", START_SECONDS)
+        assert process.returncode is None

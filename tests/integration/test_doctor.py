@@ -1,0 +1,91 @@
+"""`agent-memory doctor` as a person and a program meet it, where there is nothing to examine or too much to wait for."""
+
+import asyncio
+import json
+import os
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from agent_memory.contracts.commands import RecordEvents
+from agent_memory.contracts.records import TimelineEvent
+from agent_memory.contracts.streams import DEAD_LETTERS, PROJECTIONS, heartbeat_key
+from support.servers import stack_environment, temporary_home
+from support.small_system import SmallSystem
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    with temporary_home() as path:
+        yield path
+
+
+@pytest.fixture
+async def system(database_url: str, redis_url: str) -> AsyncIterator[SmallSystem]:
+    small = SmallSystem(database_url, redis_url)
+    await small.send(RecordEvents(events=[TimelineEvent(event_id="e1", session_id="s", timestamp_ms=1, text="tea")]))
+    yield small
+    await small.close()
+
+
+async def told(*arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    argv = [sys.executable, "-m", "agent_memory.cli.main", "doctor", *arguments]
+    return await asyncio.to_thread(subprocess.run, argv, env=environment, capture_output=True, text=True, check=False)
+
+
+def here(system: SmallSystem) -> dict[str, str]:
+    return {**os.environ, "DATABASE_URL": system.database_url, "REDIS_URL": system.redis_url}
+
+
+async def test_where_nothing_runs_it_says_so(home: Path) -> None:
+    said = await told(**stack_environment(AGENT_MEMORY_HOME=str(home)))
+    assert said.returncode == 3
+    assert "nothing runs" in said.stderr
+    assert "agent-memory up" in said.stderr
+
+
+async def test_a_server_that_does_not_answer_is_named(system: SmallSystem) -> None:
+    no_redis = await told(**{**here(system), "REDIS_URL": "redis://127.0.0.1:1/0"})
+    no_postgres = await told(**{**here(system), "DATABASE_URL": "postgresql://127.0.0.1:1/x"})
+    assert (no_redis.returncode, no_redis.stderr.count("\n")) == (1, 1)
+    assert "Redis does not answer" in no_redis.stderr
+    assert (no_postgres.returncode, "Postgres does not answer" in no_postgres.stderr) == (1, True)
+
+
+async def test_it_shows_servers_settings_lag_and_who_is_alive(system: SmallSystem) -> None:
+    await system.catch_up()
+    await system.redis.hset(heartbeat_key("indexer"), "one", 2**42)
+    said = await told("--json", **here(system))
+    found = json.loads(said.stdout)
+    assert said.returncode == 0
+    assert found["condition"]["head"] == 1
+    postgres, redis = found["condition"]["servers"]
+    assert {"fsync", "synchronous_commit", "full_page_writes"} == postgres["settings"].keys()
+    assert {"appendonly", "maxmemory-policy", "search"} == redis["settings"].keys()
+    views = {view["projection"]: view for view in found["condition"]["views"]}
+    assert views.keys() == PROJECTIONS.keys()
+    assert [(view["lag"], view["in_flight"]) for view in views.values()] == [(0, 0)] * len(views)
+    assert views["memory-index"]["alive"] == 1
+    assert [result["number"] for result in found["invariants"]] == list(range(1, 9))
+
+
+async def test_it_waits_for_lag_only_as_long_as_it_is_told_to(system: SmallSystem) -> None:
+    for service in set(PROJECTIONS.values()):
+        await system.redis.hset(heartbeat_key(service), "one", 2**42)
+    late = await told("--wait", "0.3", **here(system))
+    assert "views still lag" in late.stderr
+    await system.catch_up()
+    assert (await told("--wait", "30", **here(system))).stderr == ""
+
+
+async def test_dead_letters_are_a_warning_that_says_what_to_do(system: SmallSystem) -> None:
+    await system.catch_up()
+    await system.redis.xadd(DEAD_LETTERS, {"group": "contents", "position": 1, "source": "am:events"})
+    await system.redis.hincrby("am:projection:{contents}:counters", "applied", -1)
+    await system.redis.hincrby("am:projection:{contents}:counters", "dead_lettered", 1)
+    said = await told(**here(system))
+    assert said.returncode == 0
+    assert "agent-memory dead-letters list" in said.stdout

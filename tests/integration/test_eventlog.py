@@ -1,0 +1,202 @@
+"""The log on real Postgres: order, once, whole."""
+
+import asyncio
+
+import psycopg
+import pytest
+from sqlalchemy import create_engine, inspect
+
+from agent_memory.contracts.codec import encode
+from agent_memory.contracts.errors import Invalid, Unavailable
+from agent_memory.contracts.events import EventRecorded
+from agent_memory.contracts.queries import GetEvents
+from agent_memory.contracts.records import Scope, TimelineEvent
+from agent_memory.eventlog import tables
+from agent_memory.eventlog.checkpoints import Checkpoints
+from agent_memory.eventlog.connect import Connections
+from agent_memory.eventlog.embeddings import EmbeddingStore
+from agent_memory.eventlog.reader import LogReader
+from agent_memory.eventlog.rows import Batch, CommandOutcome, Duplicate, LogUnavailable, NewEvent, Unwritable
+from agent_memory.eventlog.store import EventStore
+from agent_memory.migrations import sqlalchemy_url
+from support.controls import wait_until
+
+SCOPE = Scope()
+
+
+@pytest.fixture
+async def connections(database_url):
+    connections = Connections(database_url, size=8)
+    yield connections
+    await connections.close()
+
+
+@pytest.fixture
+def store(connections):
+    return EventStore(connections)
+
+
+@pytest.fixture
+def reader(connections):
+    return LogReader(connections)
+
+
+def new(id_, version=1, *, stream="session/default///s", at=1, scope=SCOPE, text="hello"):
+    event = EventRecorded(event=TimelineEvent(event_id=id_, session_id="s", timestamp_ms=at, text=text))
+    return NewEvent(
+        stream=stream, version=version, type="EventRecorded", scope=scope, data=encode(event), event_id=id_, timestamp_ms=at
+    )
+
+
+async def positions(reader):
+    return [event.position for event in await reader.after(0)]
+
+
+async def test_a_reader_never_sees_a_later_position_before_an_earlier_one(store, reader):
+    """Two transactions interleave: the one that got the earlier positions commits last."""
+    async with store.exclusive() as slow:
+        await slow.append(Batch(events=[new("a", stream="one")]), 1)
+        fast = asyncio.create_task(store.append(Batch(events=[new("b", stream="two")]), 1))
+        waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+
+        async def fast_waits():
+            return (await reader._rows(waiting))[0][0] == 1
+
+        await wait_until(fast_waits, "the second transaction waits for the first")
+        assert await positions(reader) == []
+        assert not fast.done()
+    assert await fast == 2
+    assert await positions(reader) == [1, 2]
+
+
+async def test_a_transaction_that_is_rolled_back_leaves_no_gap(store, reader):
+    async def half_way():
+        async with store.exclusive() as writing:
+            await writing.append(Batch(events=[new("a"), new("b", 2)]), 1)
+            raise RuntimeError("changed my mind")
+
+    with pytest.raises(RuntimeError, match="changed my mind"):
+        await half_way()
+    assert await store.append(Batch(events=[new("c")]), 1) == 1
+    assert await positions(reader) == [1]
+
+
+async def test_concurrent_batches_have_positions_without_gaps_in_commit_order(store, reader):
+    batches = [Batch(events=[new(f"{n}-{k}", k + 1, stream=f"s{n}") for k in range(7)]) for n in range(20)]
+    firsts = await asyncio.gather(*(store.append(batch, 1) for batch in batches))
+    assert sorted(firsts) == list(range(1, 141, 7))
+    assert await positions(reader) == list(range(1, 141))
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "constraint"),
+    [
+        (Batch(events=[new("a")]), Batch(events=[new("b")]), "events_stream_version"),
+        (Batch(events=[new("a")]), Batch(events=[new("a", stream="other")]), "events_once"),
+        (
+            Batch(commands=[CommandOutcome(id="c", tenant="t", outcome=b"{}")]),
+            Batch(events=[new("a")], commands=[CommandOutcome(id="c", tenant="t", outcome=b"{}")]),
+            "commands_pkey",
+        ),
+        (
+            Batch(commands=[CommandOutcome(id="c", tenant="t", outcome=b"{}", idempotency_key="k")]),
+            Batch(events=[new("a")], commands=[CommandOutcome(id="d", tenant="t", outcome=b"{}", idempotency_key="k")]),
+            "commands_idempotency",
+        ),
+    ],
+)
+async def test_what_is_recorded_cannot_be_recorded_again(store, reader, first, second, constraint):
+    await store.append(first, 1)
+    head = await reader.head()
+    with pytest.raises(Duplicate, match=constraint):
+        await store.append(second, 1)
+    assert await reader.head() == head
+
+
+async def test_of_64_concurrent_writers_of_one_event_id_exactly_one_wins(store, reader):
+    attempts = [store.append(Batch(events=[new("same", stream=f"s{n}")]), 1) for n in range(64)]
+    results = await asyncio.gather(*attempts, return_exceptions=True)
+    assert sum(isinstance(result, int) for result in results) == 1
+    assert sum(isinstance(result, Duplicate) for result in results) == 63
+    assert await reader.head() == 1
+
+
+async def test_one_bad_value_leaves_nothing_of_its_batch(store, reader):
+    with pytest.raises(Unwritable):
+        await store.append(Batch(events=[new("a"), NewEvent(stream="x", version=1, type="T", scope=SCOPE, data=b"{")]), 1)
+    assert await reader.head() == 0
+
+
+async def test_the_same_event_id_in_another_scope_is_another_event(store, reader):
+    other = Scope(tenant="default", namespace="n")
+    await store.append(Batch(events=[new("a"), new("a", stream="elsewhere", scope=other)]), 1)
+    assert [p for p, _ in (await reader.timeline(GetEvents(scope=other))).events] == [2]
+
+
+async def test_pages_by_time_neither_overlap_nor_miss(store, reader):
+    """Many events share a millisecond; the order is (time, id), by bytes."""
+    ids = [f"e{n:02d}" for n in range(25)] + ["Z", "a", "é", "Ω"]
+    await store.append(Batch(events=[new(id_, n + 1, at=5 + n % 3) for n, id_ in enumerate(ids)]), 1)
+    seen, cursor = [], None
+    while True:
+        page = await reader.timeline(GetEvents(scope=SCOPE, limit=4, cursor=cursor))
+        seen += [(event.timestamp_ms, event.event_id) for _, event in page.events]
+        if (cursor := page.next_cursor) is None:
+            break
+    assert seen == sorted(((5 + n % 3, id_) for n, id_ in enumerate(ids)), key=lambda pair: (pair[0], pair[1].encode()))
+
+
+async def test_both_ends_of_a_time_range_are_included(store, reader):
+    await store.append(Batch(events=[new(f"e{n}", n, at=n) for n in range(1, 6)]), 1)
+    page = await reader.timeline(GetEvents(scope=SCOPE, from_ms=2, to_ms=4))
+    assert [event.timestamp_ms for _, event in page.events] == [2, 3, 4]
+
+
+async def test_a_cursor_that_no_page_gave_out_is_refused(reader):
+    with pytest.raises(Invalid, match="cursor"):
+        await reader.timeline(GetEvents(scope=SCOPE, cursor="nonsense"))
+
+
+async def test_the_tables_are_what_the_migrations_make(database_url):
+    engine = create_engine(sqlalchemy_url(database_url))
+    try:
+        found = inspect(engine)
+        for table in tables.metadata.sorted_tables:
+            columns = {column["name"]: column["nullable"] for column in found.get_columns(table.name)}
+            assert columns == {column.name: column.nullable for column in table.columns}
+    finally:
+        engine.dispose()
+
+
+async def test_a_checkpoint_never_goes_back(connections):
+    checkpoints = Checkpoints(connections)
+    assert await checkpoints.read("x") == 0
+    await checkpoints.advance("x", 7)
+    await checkpoints.advance("x", 3)
+    assert await checkpoints.read("x") == 7
+
+
+async def test_a_vector_is_kept_once_for_a_model_and_a_content(connections):
+    vectors = EmbeddingStore(connections)
+    await vectors.keep("m", {b"h": b"first"})
+    await vectors.keep("m", {b"h": b"second", b"i": b"x"})
+    assert await vectors.find("m", [b"h", b"i", b"j"]) == {b"h": b"first", b"i": b"x"}
+    assert await vectors.find("other", [b"h"]) == {}
+
+
+async def test_a_log_that_is_away_says_so_at_once_and_works_again_when_it_is_back(database_url):
+    connections = Connections(database_url)
+    reader, store = LogReader(connections), EventStore(connections)
+    assert await reader.head() == 0
+    async with await psycopg.AsyncConnection.connect(database_url, autocommit=True) as admin:
+        await admin.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    with pytest.raises(LogUnavailable):
+        await store.append(Batch(events=[new("a")]), 1)
+    assert await store.append(Batch(events=[new("a")]), 1) == 1
+    assert await reader.head() == 1
+    await connections.close()
+    nowhere = LogReader(Connections("postgresql://127.0.0.1:1/x"))
+    with pytest.raises(Unavailable, match="cannot be reached"):
+        await nowhere.head()

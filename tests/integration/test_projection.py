@@ -1,0 +1,260 @@
+"""The runner of projections and the relay, on real Postgres and Redis: nothing missed, nothing twice, one bad event alone."""
+
+import asyncio
+from contextlib import asynccontextmanager, suppress
+
+import pytest
+from redis.asyncio import Redis
+
+from agent_memory.contracts.codec import encode
+from agent_memory.contracts.errors import Unavailable
+from agent_memory.contracts.events import JobDue
+from agent_memory.contracts.records import Scope
+from agent_memory.contracts.streams import DEAD_LETTERS, EVENTS, PROJECTIONS, checkpoint_key
+from agent_memory.eventlog.connect import Connections
+from agent_memory.eventlog.reader import LogReader
+from agent_memory.eventlog.relay import Relay
+from agent_memory.eventlog.rows import Batch, NewEvent
+from agent_memory.eventlog.store import EventStore
+from agent_memory.readmodels.progress import Ledger
+from agent_memory.runtime.broker import Entry, ensure_group, make_broker, subscribe
+from agent_memory.runtime.projection import Projection, Runner, as_ranges
+from agent_memory.runtime.settings import Settings
+from support.controls import wait_until
+
+NAME = "contents"
+
+
+class Bench:
+    """A log, a bus and projections that note what they were given."""
+
+    def __init__(self, database_url, redis_url):
+        self.database_url, self.redis_url = database_url, redis_url
+        self.connections = Connections(database_url, size=8)
+        self.reader = LogReader(self.connections)
+        self.store = EventStore(self.connections)
+        self.redis = Redis.from_url(redis_url, protocol=2)
+        self.version = 0
+        self.applied: list[int] = []
+        self.fails: dict[int, Exception] = {}
+        self.away = False
+
+    async def append(self, count, kind="JobDue"):
+        events = []
+        for _ in range(count):
+            self.version += 1
+            data = encode(JobDue(job="j", due_ms=self.version))
+            events.append(NewEvent(stream="job/x/j", version=self.version, type=kind, scope=Scope(), data=data))
+        return await self.store.append(Batch(events=events), 1)
+
+    async def apply(self, batch):
+        if self.away:
+            raise Unavailable("the provider is away")
+        for event in batch:
+            if event.position in self.fails:
+                raise self.fails[event.position]
+        self.applied += [event.position for event in batch]
+
+    def runner(self):
+        projection = Projection(name=NAME, types=frozenset({"JobDue"}), apply=self.apply, linger_seconds=0, eager_seconds=0)
+        return Runner(projection, log=self.reader, ledger=Ledger(self.redis, NAME), redis=self.redis)
+
+    @asynccontextmanager
+    async def relaying(self):
+        relay = Relay(self.database_url, self.reader, self.redis)
+        task = asyncio.create_task(relay.run())
+        try:
+            yield relay
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    @asynccontextmanager
+    async def consuming(self, runner, name="one"):
+        broker = make_broker(Settings(redis_url=self.redis_url))
+        subscribe(broker, EVENTS, NAME, name, runner.handle, batch=10, claim_after_ms=300)
+        sweep = asyncio.create_task(runner.sweep())
+        await broker.start()
+        try:
+            yield
+        finally:
+            await broker.stop()
+            sweep.cancel()
+            with suppress(asyncio.CancelledError):
+                await sweep
+
+    async def reached(self, position):
+        async def there():
+            return await Ledger(self.redis, NAME).checkpoint() >= position
+
+        await wait_until(there, f"checkpoint {position}", timeout=20)
+
+
+@pytest.fixture
+async def bench(database_url, redis_url):
+    bench = Bench(database_url, redis_url)
+    yield bench
+    await bench.connections.close()
+    await bench.redis.aclose()
+
+
+async def test_every_event_is_applied_and_accounted_for(bench):
+    async with bench.relaying(), bench.consuming(bench.runner()):
+        await bench.append(25)
+        await bench.append(5, kind="SomethingElse")
+        await bench.reached(30)
+    assert sorted(bench.applied) == list(range(1, 26))
+    counters = (await Ledger(bench.redis, NAME).read()).counters
+    assert counters == {"applied": 25, "skipped": 5, "dead_lettered": 0}
+
+
+async def test_the_bus_id_is_the_log_position(bench):
+    async with bench.relaying():
+        await bench.append(3)
+
+        async def published():
+            return await bench.redis.xlen(EVENTS) == 3
+
+        await wait_until(published, "three entries on the bus")
+    assert [entry[0] for entry in await bench.redis.xrange(EVENTS)] == [b"1-0", b"2-0", b"3-0"]
+
+
+async def test_two_relays_publish_once_and_one_takes_over_from_the_other(bench):
+    async with bench.relaying() as first:
+
+        async def leads(relay):
+            return relay.leading
+
+        await wait_until(lambda: leads(first), "the first relay leads")
+        async with bench.relaying() as second:
+            await bench.append(5)
+            assert not second.leading
+
+    async with bench.relaying():
+        await bench.append(5)
+
+        async def published():
+            return await bench.redis.xlen(EVENTS) == 10
+
+        await wait_until(published, "ten entries on the bus")
+
+
+async def test_what_was_published_before_the_first_start_is_not_skipped(bench):
+    async with bench.relaying():
+        await bench.append(4)
+
+        async def published():
+            return await bench.redis.xlen(EVENTS) == 4
+
+        await wait_until(published, "four entries on the bus")
+        async with bench.consuming(bench.runner()):
+            await bench.reached(4)
+    assert sorted(bench.applied) == [1, 2, 3, 4]
+
+
+async def test_without_a_bus_everything_comes_from_the_log(bench):
+    await bench.append(700)
+    async with bench.consuming(bench.runner()):
+        await bench.reached(700)
+    assert sorted(bench.applied) == list(range(1, 701))
+
+
+async def test_a_flushed_redis_is_filled_again_while_running(bench):
+    async with bench.relaying(), bench.consuming(bench.runner()):
+        await bench.append(10)
+        await bench.reached(10)
+        await bench.redis.flushall()
+        await bench.append(5)
+        await bench.reached(15)
+    assert set(bench.applied[10:]) == set(range(1, 16))
+
+
+async def test_one_bad_event_is_buried_alone_and_nothing_waits_behind_it(bench):
+    bench.fails[3] = ValueError("cannot be understood")
+    async with bench.relaying(), bench.consuming(bench.runner()):
+        await bench.append(6)
+        await bench.reached(6)
+    assert set(bench.applied) == {1, 2, 4, 5, 6}
+    [(_, letter)] = await bench.redis.xrange(DEAD_LETTERS)
+    assert (letter[b"position"], letter[b"error_name"], letter[b"group"]) == (b"3", b"ValueError", NAME.encode())
+    assert (await Ledger(bench.redis, NAME).read()).counters["dead_lettered"] == 1
+
+
+async def test_a_buried_event_is_applied_when_it_is_replayed(bench):
+    bench.fails[1] = ValueError("cannot be understood")
+    runner = bench.runner()
+    async with bench.relaying(), bench.consuming(runner):
+        await bench.append(1)
+        await bench.reached(1)
+        del bench.fails[1]
+        await bench.redis.rpush(f"am:replay:{NAME}", 1)
+
+        async def applied():
+            return bench.applied == [1]
+
+        await wait_until(applied, "the event is applied")
+
+
+async def test_a_provider_that_is_away_means_lag_and_not_loss(bench):
+    bench.away = True
+    async with bench.relaying(), bench.consuming(bench.runner()):
+        await bench.append(5)
+
+        async def pending():
+            groups = await bench.redis.xinfo_groups(EVENTS) if await bench.redis.exists(EVENTS) else []
+            return any(group["pending"] for group in groups)
+
+        await wait_until(pending, "the events are with the consumer")
+        assert await Ledger(bench.redis, NAME).checkpoint() == 0
+        bench.away = False
+        await bench.reached(5)
+    assert set(bench.applied) == {1, 2, 3, 4, 5}
+    assert await bench.redis.xlen(DEAD_LETTERS) == 0
+
+
+async def test_events_of_a_replica_that_died_are_taken_over(bench):
+    await ensure_group(bench.redis, EVENTS, NAME)
+    async with bench.relaying():
+        await bench.append(3)
+
+        async def taken():
+            return bool(await bench.redis.xreadgroup(NAME, "dead", {EVENTS: ">"}, count=10))
+
+        await wait_until(taken, "a consumer that will never acknowledge has them")
+        async with bench.consuming(bench.runner()):
+            await bench.reached(3)
+
+            async def nothing_pending():
+                return (await bench.redis.xpending(EVENTS, NAME))["pending"] == 0
+
+            await wait_until(nothing_pending, "nobody holds anything")
+
+
+async def test_a_message_that_nobody_survives_is_given_up(bench):
+    await bench.append(1)
+    [event] = await bench.reader.after(0)
+    await bench.runner().handle([Entry(b"1-0", {b"__data__": encode(event), b"type": b"JobDue"}, deliveries=6)])
+    assert bench.applied == []
+    assert await bench.redis.xlen(DEAD_LETTERS) == 1
+    assert await Ledger(bench.redis, NAME).checkpoint() == 1
+
+
+async def test_the_bus_is_trimmed_by_the_slowest_projection(bench):
+    async with bench.relaying() as relay:
+        await bench.append(300)
+
+        async def published():
+            return await bench.redis.xlen(EVENTS) == 300
+
+        await wait_until(published, "all on the bus")
+        assert await relay.trim() == 0
+        await bench.redis.mset({checkpoint_key(name): 300 for name in PROJECTIONS})
+        await bench.redis.set(checkpoint_key(NAME), 250)
+        await relay.trim()
+        assert 50 <= await bench.redis.xlen(EVENTS) <= 150
+
+
+def test_positions_become_ranges():
+    assert as_ranges([3, 1, 2, 7, 9, 8, 8]) == [(1, 3), (7, 9)]
+    assert as_ranges([]) == []

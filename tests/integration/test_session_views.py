@@ -1,0 +1,89 @@
+"""A view that is folded again while its session changes: what was read before a write is never shown after it."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import UTC, datetime
+
+import pytest
+
+from agent_memory.contracts.commands import AnyCommand, AppendMessages, DeleteWorkingMemory, RecordEvents, ReplaceWorkingMemory
+from agent_memory.contracts.records import Message, Scope, TimelineEvent
+from agent_memory.contracts.streams import session_stream
+from agent_memory.eventlog.reader import LogReader
+from agent_memory.eventlog.rows import StoredEvent
+from agent_memory.readmodels.sessions import SessionReader, SessionWriter, ViewWrite
+from support.small_system import SmallSystem
+
+STREAM = session_stream(Scope(), "s")
+
+
+def message(message_id: str) -> Message:
+    return Message(role="user", content=message_id, id=message_id, created_at=datetime(2026, 1, 1, tzinfo=UTC))
+
+
+class SlowReader(LogReader):
+    """Something happens between its reading of a stream and its answer."""
+
+    meanwhile: Callable[[], Awaitable[object]]
+
+    async def stream(self, stream: str) -> list[StoredEvent]:
+        rows = await super().stream(stream)
+        await self.meanwhile()
+        return rows
+
+
+@pytest.fixture
+async def system(database_url: str, redis_url: str) -> AsyncIterator[SmallSystem]:
+    small = SmallSystem(database_url, redis_url)
+    await small.send(ReplaceWorkingMemory(session_id="s", messages=[message("first")]))
+    yield small
+    await small.close()
+
+
+async def shown(system: SmallSystem) -> bytes | None:
+    found = await system.sessions.read(Scope(), "s")
+    return None if found is None else found.messages
+
+
+async def read_slowly(system: SmallSystem, meanwhile: Callable[[], Awaitable[object]]) -> None:
+    """Somebody reads the session, whose view a flush took, and `meanwhile` happens in the middle."""
+    await system.redis.flushall()
+    log = SlowReader(system.connections)
+    log.meanwhile = meanwhile
+    await SessionReader(system.redis, log).read(Scope(), "s")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("command", "seen"),
+    [
+        (AppendMessages(session_id="s", messages=[message("second")]), b"second"),
+        (RecordEvents(events=[TimelineEvent(event_id="third", session_id="s", timestamp_ms=1, text="third")]), b"third"),
+        (ReplaceWorkingMemory(session_id="s", messages=[message("fourth")]), b"fourth"),
+    ],
+)
+async def test_a_write_in_the_middle_of_a_read_is_seen_by_the_next(system: SmallSystem, command: AnyCommand, seen: bytes) -> None:
+    await read_slowly(system, lambda: system.send(command))
+    messages = await shown(system)
+    assert messages is not None
+    assert seen in messages
+    await system.send(AppendMessages(session_id="s", messages=[message("last")]))
+    after = await shown(system)
+    assert after is not None
+    assert seen in after
+    assert after.count(b'"last"') == 2
+
+
+async def test_a_session_deleted_in_the_middle_of_a_read_stays_deleted(system: SmallSystem) -> None:
+    await read_slowly(system, lambda: system.send(DeleteWorkingMemory(session_id="s")))
+    assert await shown(system) is None
+
+
+async def test_a_view_dropped_in_the_middle_of_a_read_does_not_come_back_as_it_was(system: SmallSystem) -> None:
+    async def changed_by_a_replica_that_died() -> None:
+        await system.send(AppendMessages(session_id="s", messages=[message("second")]))
+        await system.redis.flushall()
+        await SessionWriter(system.redis).show([ViewWrite(how="drop", stream=STREAM, version=3)])
+
+    await read_slowly(system, changed_by_a_replica_that_died)
+    messages = await shown(system)
+    assert messages is not None
+    assert b"second" in messages
