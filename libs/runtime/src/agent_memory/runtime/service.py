@@ -20,6 +20,7 @@ log = structlog.get_logger("service")
 
 HEARTBEAT_SECONDS = 2.0
 HEARTBEAT_STALE_MS = 15_000
+DRAIN_SECONDS = 5.0
 
 Check = Callable[[], Awaitable[str | None]]
 Task = Callable[[], Awaitable[None]]
@@ -33,8 +34,12 @@ async def run(
     broker: HealingBroker | None = None,
     tasks: Sequence[Task] = (),
     checks: Mapping[str, Check] | None = None,
+    drain: Task | None = None,
 ) -> None:
-    """Runs until SIGTERM or SIGINT. A task that fails is logged, counted and started again; it never ends the service."""
+    """Runs until SIGTERM or SIGINT. A task that fails is logged, counted and started again; it never ends the service.
+
+    `drain` returns when what was taken from the bus is done; it gets some seconds between the end of reading and that of the tasks.
+    """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for name in (signal.SIGTERM, signal.SIGINT):
@@ -49,6 +54,9 @@ async def run(
         log.info("stopping", service=service)
         if broker is not None:
             await broker.stop()
+        if drain is not None:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(drain(), DRAIN_SECONDS)
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)

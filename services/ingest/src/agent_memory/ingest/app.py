@@ -5,6 +5,7 @@ from agent_memory.eventlog.connect import Connections
 from agent_memory.eventlog.reader import LogReader
 from agent_memory.eventlog.relay import Relay
 from agent_memory.eventlog.store import EventStore
+from agent_memory.ingest.group_commit import GroupCommit
 from agent_memory.ingest.handlers import Ingest
 from agent_memory.ingest.reconcile import Reconciler
 from agent_memory.ingest.settings import IngestSettings
@@ -29,6 +30,7 @@ async def serve(settings: Settings, own: IngestSettings = DEFAULTS) -> None:
 
     relay = Relay(settings.database_url, reader, redis, on_published=on_published)
     ingest = Ingest(EventStore(connections), redis, relay)
+    commits = GroupCommit(ingest, batch=own.batch)
     reconciler = Reconciler(connections, redis)
     broker = make_broker(settings)
     subscribe(
@@ -36,7 +38,7 @@ async def serve(settings: Settings, own: IngestSettings = DEFAULTS) -> None:
         COMMANDS,
         INGEST_GROUP,
         replica_name(settings),
-        ingest.handle,
+        commits.offer,
         batch=own.batch,
         claim_after_ms=own.claim_after_ms,
     )
@@ -46,7 +48,8 @@ async def serve(settings: Settings, own: IngestSettings = DEFAULTS) -> None:
         SERVICE,
         redis=redis,
         broker=broker,
-        tasks=[relay.run, reconciler.run],
+        tasks=[commits.write, commits.answer, relay.run, reconciler.run],
+        drain=commits.drain,
         checks={"postgres": answers(reader.head), "redis": answers(redis.ping)},
     )
     await connections.close()

@@ -55,6 +55,13 @@ class Answered(msgspec.Struct, frozen=True):
     position: int
 
 
+class Answers(msgspec.Struct):
+    """What is left to do for commands that are in the log: show the sessions they changed, tell who waits, acknowledge."""
+
+    answered: list[Answered] = []
+    views: list[ViewWrite] = []
+
+
 class Ingest:
     """Handles batches of commands. Doing a command twice does nothing: its id is in the log with its outcome."""
 
@@ -68,15 +75,41 @@ class Ingest:
         self._turn = asyncio.Lock()
 
     async def handle(self, entries: Sequence[Entry]) -> None:
-        """One batch from the bus. When Postgres is away all waiting callers are told at once; the entries stay pending."""
+        """One batch from beginning to end."""
+        await self.answer(await self.record(entries))
+
+    async def record(self, entries: Sequence[Entry]) -> Answers:
+        """Decides a batch and writes it to the log, one batch at a time.
+
+        When Postgres is away all waiting callers are told at once; what was not written stays pending on the bus.
+        """
         telemetry.BATCH.labels("ingest").observe(len(entries))
+        done = Answers()
         async with self._turn:
             received = await self._receive(entries)
             if received:
                 try:
-                    await self._record(received)
+                    await self._record(received, done)
                 except LogUnavailable as error:
-                    await self._away(received, error)
+                    written = {id(one.received) for one in done.answered}
+                    await self._away([one for one in received if id(one) not in written], error)
+        return done
+
+    async def answer(self, answers: Answers) -> None:
+        """Shows, tells and acknowledges what was recorded. May overlap with the next batch: a view that is older than the
+        one shown is refused.
+        """
+        if not answers.answered:
+            return
+        pipeline = self._redis.pipeline(transaction=False)
+        self._views.queue(answers.views, pipeline)
+        for answer in answers.answered:
+            envelope = answer.received.envelope
+            if envelope.reply_to:
+                body = encode(ReplyEnvelope(command_id=envelope.id, position=answer.position, reply=answer.reply))
+                pipeline.publish(replies_channel(envelope.reply_to), body)
+        self._acknowledge(pipeline, [answer.received.entry.id for answer in answers.answered])
+        await pipeline.execute()
 
     async def _receive(self, entries: Sequence[Entry]) -> list[Received]:
         now_ms = self._clock_ms()
@@ -93,20 +126,21 @@ class Ingest:
             received.append(Received(entry, envelope, request))
         return received
 
-    async def _record(self, received: list[Received], *, again: bool = False) -> None:
+    async def _record(self, received: list[Received], done: Answers, *, again: bool = False) -> None:
         first, twins = split_twins(received)
-        await self._record_batch(first, again=again or any(one.entry.deliveries > 1 for one in first))
+        await self._record_batch(first, done, again=again or any(one.entry.deliveries > 1 for one in first))
         if twins:
-            await self._record(twins, again=True)
+            await self._record(twins, done, again=True)
 
-    async def _record_batch(self, received: list[Received], *, again: bool) -> None:
+    async def _record_batch(self, received: list[Received], done: Answers, *, again: bool) -> None:
         try:
             answers, views = await self._attempt(received, again=again)
         except LogUnavailable:
             raise
         except Exception as error:  # noqa: BLE001 - outermost loop of a batch: isolated, then named and dead-lettered
-            return await self._record_apart(received, error)
-        await self._answer(answers, views)
+            return await self._record_apart(received, error, done)
+        done.answered += answers
+        done.views += views
 
     async def _attempt(self, received: list[Received], *, again: bool) -> tuple[list[Answered], list[ViewWrite]]:
         traces = [one.envelope.traceparent for one in received if one.envelope.traceparent]
@@ -121,12 +155,12 @@ class Ingest:
         with telemetry.measured("ingest", telemetry.APPEND_SECONDS, "log.append", traces):
             return await self._try_locked(received)
 
-    async def _record_apart(self, received: list[Received], error: Exception) -> None:
+    async def _record_apart(self, received: list[Received], error: Exception, done: Answers) -> None:
         """One of the batch cannot be recorded: each on its own, so that nothing waits behind it."""
         telemetry.ERRORS.labels("ingest", type(error).__name__).inc()
         if len(received) > 1:
             for one in received:
-                await self._record([one])
+                await self._record([one], done)
             return
         one = received[0]
         log.error("command given up", command_id=one.envelope.id, exc_info=error)
@@ -216,17 +250,6 @@ class Ingest:
         streams = {stream for one in known for stream in session_streams(one.request)}
         rows = await writing.sessions(list(streams)) if streams else {}
         return [ViewWrite(how="drop", stream=row.stream, version=row.version) for row in rows.values()]
-
-    async def _answer(self, answers: list[Answered], views: list[ViewWrite]) -> None:
-        pipeline = self._redis.pipeline(transaction=False)
-        self._views.queue(views, pipeline)
-        for answer in answers:
-            envelope = answer.received.envelope
-            if envelope.reply_to:
-                body = encode(ReplyEnvelope(command_id=envelope.id, position=answer.position, reply=answer.reply))
-                pipeline.publish(replies_channel(envelope.reply_to), body)
-        self._acknowledge(pipeline, [answer.received.entry.id for answer in answers])
-        await pipeline.execute()
 
     def _acknowledge(self, pipeline: Redis, ids: list[bytes]) -> None:
         if ids:

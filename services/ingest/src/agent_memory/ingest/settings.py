@@ -5,7 +5,7 @@ import msgspec
 
 class IngestSettings(msgspec.Struct, frozen=True, kw_only=True):
     """`batch`: most commands in one transaction. `claim_after_ms`: how long a command may lie with a replica that does not
-    acknowledge it before another takes it. `partition_connections`: connections to Postgres.
+    acknowledge it before another takes it. `connections`: to Postgres.
     """
 
     batch: int = 200
