@@ -29,12 +29,15 @@ class GroupCommit:
         self._changed = asyncio.Condition()
 
     async def offer(self, entries: Sequence[Entry]) -> None:
-        """Takes entries in; waits while a whole batch is waiting, so that what this replica cannot do goes to others."""
+        """Takes entries in and returns when they are being written.
+
+        Until then more gathers on the bus: it is read once per batch, and what this replica cannot do goes to others.
+        """
         async with self._changed:
-            await self._changed.wait_for(lambda: len(self._waiting) < self._batch)
             self._waiting += entries
             self._unfinished += len(entries)
             self._changed.notify_all()
+            await self._changed.wait_for(lambda: not self._waiting)
 
     async def write(self) -> None:
         """Writes what has gathered, at most `batch` commands in one transaction, until cancelled."""
