@@ -2,6 +2,7 @@
 
 import asyncio
 
+import msgspec
 import psycopg
 import pytest
 from sqlalchemy import create_engine, inspect
@@ -12,7 +13,6 @@ from agent_memory.contracts.events import EventRecorded
 from agent_memory.contracts.queries import GetEvents
 from agent_memory.contracts.records import Scope, TimelineEvent
 from agent_memory.eventlog import tables
-from agent_memory.eventlog.checkpoints import Checkpoints
 from agent_memory.eventlog.connect import Connections
 from agent_memory.eventlog.embeddings import EmbeddingStore
 from agent_memory.eventlog.reader import LogReader
@@ -121,10 +121,35 @@ async def test_of_64_concurrent_writers_of_one_event_id_exactly_one_wins(store, 
     assert await reader.head() == 1
 
 
-async def test_one_bad_value_leaves_nothing_of_its_batch(store, reader):
-    with pytest.raises(Unwritable):
-        await store.append(Batch(events=[new("a"), NewEvent(stream="x", version=1, type="T", scope=SCOPE, data=b"{")]), 1)
+BAD_DOCUMENTS = {
+    "not JSON": b"{",
+    "nothing": b"",
+    "two documents": b"{}\x1e{}",
+    "a separator inside a string": b'{"a": "x\x1ey"}',
+    "a NUL": b'{"a": "\\u0000"}',
+    "a NUL after an escaped backslash": b'{"a": "\\\\\\u0000"}',
+}
+
+
+@pytest.mark.parametrize("data", BAD_DOCUMENTS.values(), ids=BAD_DOCUMENTS)
+@pytest.mark.parametrize("column", ["data", "metadata"])
+async def test_one_bad_value_leaves_nothing_of_its_batch(store, reader, column, data):
+    bad = msgspec.structs.replace(new("b", 2), **{column: data})
+    for events in ([new("a"), bad, new("c", 3)], [msgspec.structs.replace(bad, version=1)]):
+        with pytest.raises(Unwritable):
+            await store.append(Batch(events=events), 1)
     assert await reader.head() == 0
+
+
+async def test_what_was_written_is_read_back_byte_for_byte(store, reader):
+    documents = [b'{ "b": 1,\n\t"a": 1.50, "b": [] }', b'{"text": "\\\\u0000 \\u001e"}', '{"text": "Ω \\" }{,"}'.encode(), b"{}"]
+    events = [
+        NewEvent(stream="s", version=n, type="T", scope=SCOPE, data=data, metadata=b'{"causation_id": "%d"}' % n)
+        for n, data in enumerate(documents, start=1)
+    ]
+    await store.append(Batch(events=events), 1)
+    assert [stored.data for stored in await reader.stream("s")] == documents
+    assert [event.causation_id for event in await reader.after(0)] == ["1", "2", "3", "4"]
 
 
 async def test_the_same_event_id_in_another_scope_is_another_event(store, reader):
@@ -166,14 +191,6 @@ async def test_the_tables_are_what_the_migrations_make(database_url):
             assert columns == {column.name: column.nullable for column in table.columns}
     finally:
         engine.dispose()
-
-
-async def test_a_checkpoint_never_goes_back(connections):
-    checkpoints = Checkpoints(connections)
-    assert await checkpoints.read("x") == 0
-    await checkpoints.advance("x", 7)
-    await checkpoints.advance("x", 3)
-    assert await checkpoints.read("x") == 7
 
 
 async def test_a_vector_is_kept_once_for_a_model_and_a_content(connections):

@@ -1,1 +1,1 @@
-"""The append-only log in Postgres, its relay and its checkpoints."""
+"""The append-only log in Postgres, and its relay."""

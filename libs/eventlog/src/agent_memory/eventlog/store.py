@@ -5,6 +5,7 @@ transactions queue until commit, so positions are handed out in commit order, wi
 no fence of their own, and the bus can tell a missing entry by arithmetic.
 """
 
+import re
 from collections.abc import AsyncIterator, Iterable, Sequence
 from contextlib import asynccontextmanager
 
@@ -28,17 +29,24 @@ from agent_memory.eventlog.rows import (
 )
 
 # One statement, one round trip, and Postgres reads the batch as JSON: taking rows apart into parameters costs a Python
-# process several times what it costs Postgres to parse them. Every part reads `head` first, so the row lock comes before any
-# other lock and two appenders cannot wait for each other.
+# process several times what it costs Postgres to parse them. `data` and `metadata`, nine tenths of the bytes, stand beside the
+# records, joined by a character that JSON cannot hold, so that they are parsed once and not three times. Every part reads `head`
+# first, so the row lock comes before any other lock and two appenders cannot wait for each other.
+SEPARATOR = b"\x1e"
 APPEND = """
     WITH head AS (UPDATE log_head SET position = position + %(count)b RETURNING position - %(count)b AS base),
     recorded AS (
         INSERT INTO events (position, stream, version, type, tenant, namespace, user_id, scope, event_id, timestamp_ms, data,
                             metadata, recorded_ms)
         SELECT base + r.n, r.stream, r.version, r.type, r.tenant, r.namespace, r.user_id, r.scope, r.event_id, r.timestamp_ms,
-               r.data, r.metadata, %(recorded_ms)b
-        FROM head, json_to_recordset(%(events)s::json) AS r(n int, stream text, version int, type text, tenant text,
-             namespace text, user_id text, scope text, event_id text, timestamp_ms bigint, data json, metadata json)
+               r.data::json, r.metadata::json, %(recorded_ms)b
+        FROM head, ROWS FROM (
+            json_to_recordset(%(events)s::json) AS (stream text, version int, type text, tenant text, namespace text,
+                                                    user_id text, scope text, event_id text, timestamp_ms bigint),
+            string_to_table(%(data)s, E'\\x1e'),
+            string_to_table(%(metadata)s, E'\\x1e')
+        ) WITH ORDINALITY
+             AS r(stream, version, type, tenant, namespace, user_id, scope, event_id, timestamp_ms, data, metadata, n)
     ),
     commanded AS (
         INSERT INTO commands (id, tenant, idempotency_key, fingerprint, position, outcome, recorded_ms)
@@ -55,6 +63,7 @@ APPEND = """
     )
     SELECT base FROM head
 """
+NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 UPSERT_SNAPSHOT = """
     INSERT INTO snapshots (stream, version, state) VALUES (%s, %s, %s)
     ON CONFLICT (stream) DO UPDATE SET version = excluded.version, state = excluded.state
@@ -186,16 +195,25 @@ def _parameters(batch: Batch, recorded_ms: int) -> dict[str, object]:
     return {
         "count": len(batch.events),
         "recorded_ms": recorded_ms,
-        "events": encode([_event(number, event) for number, event in enumerate(batch.events, start=1)]).decode(),
+        "events": encode([_event(event) for event in batch.events]).decode(),
+        "data": _joined([event.data for event in batch.events]),
+        "metadata": _joined([event.metadata for event in batch.events]),
         "commands": encode([_command(command) for command in batch.commands]).decode(),
         "sessions": encode([_session_row(session) for session in batch.sessions]).decode(),
     }
 
 
-def _event(number: int, event: NewEvent) -> dict[str, object]:
+def _joined(documents: Sequence[bytes]) -> str:
+    """Documents one after the other. What is not JSON makes rows that Postgres refuses: it is not, or there are too many."""
+    joined = SEPARATOR.join(documents)
+    if b"\\u0000" in joined and NUL.search(joined):
+        raise Unwritable("NUL characters cannot be stored")
+    return joined.decode()
+
+
+def _event(event: NewEvent) -> dict[str, object]:
     scope = event.scope
     return {
-        "n": number,
         "stream": event.stream,
         "version": event.version,
         "type": event.type,
@@ -205,8 +223,6 @@ def _event(number: int, event: NewEvent) -> dict[str, object]:
         "scope": None if event.event_id is None else scope.path,
         "event_id": event.event_id,
         "timestamp_ms": event.timestamp_ms,
-        "data": msgspec.Raw(event.data),
-        "metadata": msgspec.Raw(event.metadata),
     }
 
 

@@ -1,7 +1,7 @@
 """The tables of the log, as SQLAlchemy knows them. Made by the migrations; a test holds the two against each other."""
 
 from sqlalchemy import BigInteger, Boolean, Column, Integer, LargeBinary, MetaData, Table, Text
-from sqlalchemy.dialects.postgresql import JSON, TIMESTAMP
+from sqlalchemy.dialects.postgresql import JSON
 
 metadata = MetaData()
 
@@ -70,12 +70,4 @@ embeddings = Table(
     Column("model", Text, primary_key=True),
     Column("content_hash", LargeBinary, primary_key=True),
     Column("vector", LargeBinary, nullable=False),
-)
-
-checkpoints = Table(
-    "checkpoints",
-    metadata,
-    Column("name", Text, primary_key=True),
-    Column("position", BigInteger, nullable=False),
-    Column("recorded_at", TIMESTAMP(timezone=True), nullable=False),
 )

@@ -85,13 +85,6 @@ STATEMENTS = (
         PRIMARY KEY (model, content_hash)
     )
     """,
-    """
-    CREATE TABLE checkpoints (
-        name text COLLATE "C" PRIMARY KEY,
-        position bigint NOT NULL,
-        recorded_at timestamptz NOT NULL DEFAULT now()
-    )
-    """,
     # Vectors are not worth compressing: random floats do not shrink.
     "ALTER TABLE embeddings ALTER COLUMN vector SET STORAGE EXTERNAL",
 )
@@ -103,5 +96,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for table in ("checkpoints", "embeddings", "snapshots", "sessions", "commands", "events", "log_head"):
+    for table in ("embeddings", "snapshots", "sessions", "commands", "events", "log_head"):
         op.execute(f"DROP TABLE {table}")
