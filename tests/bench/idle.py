@@ -36,8 +36,9 @@ def idle_memory(after_seconds: float) -> Idle:
             time.sleep(after_seconds)
             state = read_state(Home(path=path))
             assert state is not None
-            cpu_percent = _cpu_percent({process.name: process.pid for process in state.processes}, after_seconds)
-            alone = {process.name: processes.memory(process.pid) for process in state.processes}
+            pids = {process.name: process.pid for process in state.processes}
+            cpu_percent = _cpu_percent(pids, after_seconds)
+            alone = {name: processes.memory(pid, pids.values()) for name, pid in pids.items()}
             everything = processes.memory(state.pid)
         finally:
             _command(environment, "down")
@@ -46,9 +47,9 @@ def idle_memory(after_seconds: float) -> Idle:
 
 
 def _cpu_percent(pids: dict[str, int], seconds: float) -> dict[str, float]:
-    before = {name: processes.cpu_seconds(pid) for name, pid in pids.items()}
+    before = {name: processes.cpu_seconds(pid, pids.values()) for name, pid in pids.items()}
     time.sleep(seconds)
-    return {name: 100 * (processes.cpu_seconds(pid) - before[name]) / seconds for name, pid in pids.items()}
+    return {name: 100 * (processes.cpu_seconds(pid, pids.values()) - before[name]) / seconds for name, pid in pids.items()}
 
 
 def _without(everything: Memory, parts: dict[str, Memory]) -> Memory:

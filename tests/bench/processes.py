@@ -1,6 +1,7 @@
 """What the kernel says about processes: processor time and memory, of each with its children."""
 
 import os
+from collections.abc import Collection
 from pathlib import Path
 
 import msgspec
@@ -16,14 +17,14 @@ class Memory(msgspec.Struct, frozen=True, kw_only=True):
     processes: int
 
 
-def cpu_seconds(pid: int) -> float:
+def cpu_seconds(pid: int, apart: Collection[int] = ()) -> float:
     """Processor time of a process, its living descendants and those it has waited for; 0 when it is gone."""
-    return sum(_own_and_reaped(one) for one in tree(pid))
+    return sum(_own_and_reaped(one) for one in tree(pid, apart))
 
 
-def memory(pid: int) -> Memory:
+def memory(pid: int, apart: Collection[int] = ()) -> Memory:
     """Of a process and its descendants."""
-    family = tree(pid)
+    family = tree(pid, apart)
     return Memory(
         proportional=sum(_kilobytes(Path(f"/proc/{one}/smaps_rollup"), "Pss:") for one in family) * 1024,
         resident=sum(_kilobytes(Path(f"/proc/{one}/status"), "VmRSS:") for one in family) * 1024,
@@ -31,8 +32,8 @@ def memory(pid: int) -> Memory:
     )
 
 
-def tree(pid: int) -> list[int]:
-    """A process and its descendants."""
+def tree(pid: int, apart: Collection[int] = ()) -> list[int]:
+    """A process and its descendants, without those that are counted apart, and theirs."""
     found = [pid]
     for listing in Path(f"/proc/{pid}/task").glob("*/children"):
         try:
@@ -40,7 +41,8 @@ def tree(pid: int) -> list[int]:
         except OSError:
             continue
         for child in children:
-            found += tree(int(child))
+            if int(child) not in apart:
+                found += tree(int(child), apart)
     return found
 
 

@@ -41,11 +41,13 @@ class Site:
 
     def cpu(self) -> dict[str, float]:
         """Processor seconds so far, by process."""
-        return {name: processes.cpu_seconds(pid) for name, pid in self.pids().items()}
+        pids = self.pids()
+        return {name: processes.cpu_seconds(pid, pids.values()) for name, pid in pids.items()}
 
     def memory(self) -> dict[str, processes.Memory]:
         """By process."""
-        return {name: processes.memory(pid) for name, pid in self.pids().items()}
+        pids = self.pids()
+        return {name: processes.memory(pid, pids.values()) for name, pid in pids.items()}
 
     def lag(self) -> dict[str, int]:
         """Events that each projection is behind; those that are not are left out."""

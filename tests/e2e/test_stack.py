@@ -11,7 +11,9 @@ from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
+from redis import Redis
 
+from agent_memory.contracts.streams import heartbeat_key
 from agent_memory.embedded.home import Home
 from agent_memory.embedded.processes import birth
 from agent_memory.embedded.services import SERVICES
@@ -61,7 +63,7 @@ def test_up_in_the_background_is_ready_when_it_returns_and_down_leaves_nothing(h
 
     names = {process["name"] for process in seen["processes"]}
     assert shown.returncode == 0
-    assert {"supervisor", "postgres", "redis", *(service.name for service in SERVICES)} == names
+    assert {"supervisor", "nursery", "postgres", "redis", *(service.name for service in SERVICES)} == names
     assert all(process["ready"] and process["memory_bytes"] > 0 for process in seen["processes"])
     assert seen["http_urls"][0] in started.stdout
     assert "gateway" in table.stdout
@@ -126,6 +128,29 @@ def test_a_killed_service_is_started_again_and_counted(stack: Stack) -> None:
     assert all(after[name].restarts == before[name] + 1 for name in killed)
     assert all(after[name].pid != pid for name, pid in killed.items())
     assert all(answers(f"{url}/ready") for url in stack.http_urls)
+
+
+def test_a_killed_nursery_and_its_services_are_started_again(stack: Stack) -> None:
+    before = stack.pids()
+    stack.kill("nursery")
+    stack.wait_ready(90)
+    after = stack.pids()
+
+    assert {name for name in before if before[name] == after[name]} == {"postgres", "redis"}
+    assert all(answers(f"{url}/ready") for url in stack.http_urls)
+
+
+def test_the_nursery_has_one_thread_because_a_fork_loses_all_others(stack: Stack) -> None:
+    assert len(list(Path(f"/proc/{stack.pids()['nursery']}/task").iterdir())) == 1
+
+
+def test_replicas_forked_from_one_process_are_told_apart(stack: Stack) -> None:
+    with Redis.from_url(stack.redis_url, decode_responses=True) as redis:
+        names = [name for service in ("gateway", "indexer", "ingest") for name in redis.hkeys(heartbeat_key(service))]
+    pids = [stack.pids()[name] for name in ("gateway", "gateway-2", "indexer", "indexer-2", "ingest")]
+
+    assert len(set(names)) == len(names)
+    assert all(any(f"-{pid}-" in name for name in names) for pid in pids)
 
 
 def test_services_ride_out_the_death_of_both_servers(stack: Stack) -> None:

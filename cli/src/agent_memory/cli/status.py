@@ -48,14 +48,15 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
 
 def look(state: StackState) -> Look:
     """Asks every process at once, so that one that hangs costs its own time only."""
+    pids = frozenset(process.pid for process in state.processes)
     with ThreadPoolExecutor(max_workers=max(1, len(state.processes))) as askers:
-        processes = list(askers.map(_look_at, state.processes))
+        processes = list(askers.map(lambda process: _look_at(process, pids), state.processes))
     supervisor = ProcessLook(
         name="supervisor",
         role="supervisor",
         pid=state.pid,
         port=0,
-        memory_bytes=memory_bytes(state.pid, children=False),
+        memory_bytes=memory_bytes(state.pid, apart=pids),
         restarts=0,
         ready=state.alive,
         log="",
@@ -97,14 +98,14 @@ def status_table(found: Look) -> "Table":
     return table
 
 
-def _look_at(process: ProcessState) -> ProcessLook:
+def _look_at(process: ProcessState, pids: frozenset[int]) -> ProcessLook:
     alive = process.alive
     return ProcessLook(
         name=process.name,
         role=process.role,
         pid=process.pid if alive else 0,
         port=process.port,
-        memory_bytes=memory_bytes(process.pid) if alive else 0,
+        memory_bytes=memory_bytes(process.pid, apart=pids) if alive else 0,
         restarts=process.restarts,
         ready=alive and process.ready and (not process.health or is_healthy(process.health)),
         log=process.log,

@@ -11,20 +11,23 @@ import msgspec
 
 from agent_memory.embedded.errors import StackError, folder_error
 from agent_memory.embedded.home import Home
+from agent_memory.embedded.nursery import Nursery
 from agent_memory.embedded.ports import LOOPBACK, free_port, free_ports, require_free
 from agent_memory.embedded.postgres import postgres_is_ready, postgres_launch, prepare_postgres
 from agent_memory.embedded.probes import is_healthy
-from agent_memory.embedded.processes import Launch
+from agent_memory.embedded.processes import Launch, Process, spawn
 from agent_memory.embedded.redis import prepare_redis, redis_is_ready, redis_launch
-from agent_memory.embedded.services import BACKGROUND, EMBEDDINGS, GATEWAY, ServiceSpec, installed
+from agent_memory.embedded.services import BACKGROUND, EMBEDDINGS, GATEWAY, LOADED_LATE, ServiceSpec, installed
 from agent_memory.embedded.state import Role, StackState
 from agent_memory.runtime.settings import Settings, SettingsError, load
 
 _SOCKET_PATH_LIMIT = 100
+FORKS = sys.platform == "linux"
+"""Elsewhere libraries of the system keep threads, and a fork of them is not safe: every service imports for itself."""
 
 
 class Part(msgspec.Struct, frozen=True, kw_only=True):
-    """One process of the stack. `health` as in `ProcessState`."""
+    """One process of the stack. `health` as in `ProcessState`; `can_start` holds a start back, without counting it as failed."""
 
     name: str
     role: Role
@@ -32,12 +35,15 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
     ready: Callable[[], bool]
     port: int = 0
     health: str = ""
+    spawn: Callable[[Launch], Process] = spawn
+    can_start: Callable[[], bool] = lambda: True
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
-    """All parts, and where the stack can be reached."""
+    """All parts, and where the stack can be reached. `nursery` is where services are forked, None where they are not."""
 
     parts: list[Part]
+    nursery: Nursery | None
     environment: dict[str, str]
     database_url: str
     redis_url: str
@@ -52,15 +58,20 @@ def make_plan(home: Home, environment: Mapping[str, str], replicas: Mapping[str,
     """Decides everything that a start needs. Raises StackError for a taken port, a wrong setting, an unusable folder."""
     settings = _settings(environment)
     servers, urls, postgres_data = _servers(home, environment, before)
-    common = {**environment, **urls, "AGENT_MEMORY_HOME": str(home.path), "PYTHONUNBUFFERED": "1"}
+    # One thread of linear algebra a process: vectors here are short, and a fork may not have threads.
+    threads = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+    common = {**threads, **environment, **urls, "AGENT_MEMORY_HOME": str(home.path), "PYTHONUNBUFFERED": "1"}
     models: list[Part] = []
     if _needs_local_model(settings) and installed([EMBEDDINGS]):
         socket = _socket_path(home)
         models = [_model(home, common, socket)]
         common |= {"EMBEDDINGS_URL": f"unix:{socket}", "EMBEDDING_MODEL": "local"}
     gateways = _gateways(home, settings, common, replicas.get(GATEWAY.name, 1))
+    services = [*_background(home, common, replicas), *(part for part, _ in gateways)]
+    nursery = Nursery() if FORKS and services else None
     return Plan(
-        parts=[*servers, *models, *_background(home, common, replicas), *(part for part, _ in gateways)],
+        parts=[*servers, *models, *(_from_nursery(nursery, home, common, services) if nursery else services)],
+        nursery=nursery,
         environment=common,
         database_url=common["DATABASE_URL"],
         redis_url=common["REDIS_URL"],
@@ -183,6 +194,19 @@ def _python_part(
         nice=service.nice,
     )
     return Part(name=name, role=role, launch=launch, port=port, health=health, ready=lambda: is_healthy(health))
+
+
+def _from_nursery(nursery: Nursery, home: Home, environment: Mapping[str, str], services: Sequence[Part]) -> list[Part]:
+    """The same services, forked from the nursery, and the nursery itself."""
+    modules = dict.fromkeys(part.launch.argv[2] for part in services)
+    launch = Launch(
+        argv=(sys.executable, "-m", "agent_memory.embedded.nursery_process", *modules, *LOADED_LATE),
+        environment=environment,
+        log=home.logs / "nursery.log",
+        folder=home.path,
+    )
+    forked = [msgspec.structs.replace(part, spawn=nursery.hatch, can_start=nursery.is_ready) for part in services]
+    return [Part(name="nursery", role="nursery", launch=launch, ready=nursery.is_ready, spawn=nursery.open), *forked]
 
 
 def _names(service: ServiceSpec, count: int) -> list[str]:

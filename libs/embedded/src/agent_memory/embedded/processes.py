@@ -5,14 +5,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import Protocol
 
 import msgspec
 
 from agent_memory.embedded.errors import folder_error
 
 _LAUNCHER = str(Path(__file__).with_name("launch.py"))
+KILLED_SECONDS = 30.0
+"""Longest that the kernel is given to take away a killed process (one that hangs in a disk)."""
 
 
 class User(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,6 +44,25 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     grace_seconds: float = 15.0
 
 
+class Process(Protocol):
+    """A process that was started here, as `subprocess.Popen` shows it."""
+
+    pid: int
+    returncode: int | None
+
+    def poll(self) -> int | None:
+        """The exit code, negative for a signal, None while it lives."""
+
+    def wait(self, timeout: float) -> int:
+        """The exit code. Raises subprocess.TimeoutExpired."""
+
+    def send_signal(self, number: int, /) -> None:
+        """To this very process; none when it has ended."""
+
+    def kill(self) -> None:
+        """Ends it at once."""
+
+
 def as_user(argv: Iterable[str], *, user: User | None, nice: int = 0, death_signal: int = signal.SIGKILL) -> list[str]:
     """The command line that runs `argv` through the launcher."""
     uid, gid = (user.uid, user.gid) if user else (-1, -1)
@@ -47,19 +70,24 @@ def as_user(argv: Iterable[str], *, user: User | None, nice: int = 0, death_sign
     return [sys.executable, "-I", "-S", _LAUNCHER, *(str(number) for number in settings), *argv]
 
 
-def spawn(launch: Launch) -> "subprocess.Popen[bytes]":
+def open_log(log: Path) -> int:
+    """A descriptor that appends to the log. Raises StackError when it cannot be written."""
+    try:
+        return os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise folder_error(log, error) from error
+
+
+def spawn(launch: Launch, *, standard_input: int = subprocess.DEVNULL) -> Process:
     """Starts the process; its output goes to the end of the log file. Raises StackError when the log cannot be written.
 
     Call it from a thread that lives as long as the process shall.
     """
-    try:
-        log = os.open(launch.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    except OSError as error:
-        raise folder_error(launch.log, error) from error
+    log = open_log(launch.log)
     try:
         return subprocess.Popen(
             as_user(launch.argv, user=launch.user, nice=launch.nice, death_signal=launch.death_signal),
-            stdin=subprocess.DEVNULL,
+            stdin=standard_input,
             stdout=log,
             stderr=log,
             env=dict(launch.environment),
@@ -70,7 +98,7 @@ def spawn(launch: Launch) -> "subprocess.Popen[bytes]":
         os.close(log)
 
 
-def stop(processes: Iterable[tuple["subprocess.Popen[bytes]", Launch]]) -> None:
+def stop(processes: Iterable[tuple[Process, Launch]]) -> None:
     """Asks all of them to end at once, waits for each one's grace, then kills those that are left."""
     asked = [(process, launch) for process, launch in processes if process.poll() is None]
     for process, launch in asked:
@@ -81,7 +109,8 @@ def stop(processes: Iterable[tuple["subprocess.Popen[bytes]", Launch]]) -> None:
             process.wait(max(0.0, begun + launch.grace_seconds - time.monotonic()))
         except subprocess.TimeoutExpired:
             process.kill()
-            process.wait()
+            with suppress(subprocess.TimeoutExpired):
+                process.wait(KILLED_SECONDS)
 
 
 def until(predicate: Callable[[], bool], timeout_seconds: float, *, every_seconds: float = 0.02) -> bool:
@@ -115,10 +144,13 @@ def is_alive(pid: int, born: str | None) -> bool:
     return born is not None and birth(pid) == born
 
 
-def memory_bytes(pid: int, *, children: bool = True) -> int:
-    """Proportional memory of a process and its children (shared pages are counted once in all), 0 when it cannot be read."""
+def memory_bytes(pid: int, *, apart: Collection[int] = ()) -> int:
+    """Proportional memory of a process and its children (shared pages are counted once in all), 0 when it cannot be read.
+
+    Without those of its children that are counted `apart`.
+    """
     total = 0
-    for one in (pid, *(_descendants(pid) if children else ())):
+    for one in (pid, *_descendants(pid, apart)):
         try:
             total += _kilobytes(Path(f"/proc/{one}/smaps_rollup"), "Pss:") * 1024
         except PermissionError:
@@ -136,7 +168,7 @@ def _kilobytes(file: Path, label: str) -> int:
     return 0
 
 
-def _descendants(pid: int) -> list[int]:
+def _descendants(pid: int, apart: Collection[int]) -> list[int]:
     found: list[int] = []
     for listing in Path(f"/proc/{pid}/task").glob("*/children"):
         try:
@@ -144,5 +176,6 @@ def _descendants(pid: int) -> list[int]:
         except OSError:
             continue
         for child in children:
-            found += [child, *_descendants(child)]
+            if child not in apart:
+                found += [child, *_descendants(child, apart)]
     return found

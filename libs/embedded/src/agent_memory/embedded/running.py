@@ -3,13 +3,12 @@
 import shutil
 import time
 from pathlib import Path
-from subprocess import Popen
 
 import msgspec
 
 from agent_memory.embedded.errors import StackError
 from agent_memory.embedded.plan import Part
-from agent_memory.embedded.processes import birth, spawn
+from agent_memory.embedded.processes import Process, birth
 from agent_memory.embedded.state import ProcessState
 
 STEADY_SECONDS = 10.0
@@ -23,7 +22,7 @@ class Running:
 
     def __init__(self, part: Part) -> None:
         self.part = part
-        self.process: Popen[bytes] | None = None
+        self.process: Process | None = None
         self.born: str | None = None
         self.ready = False
         self.was_ready = False
@@ -35,7 +34,7 @@ class Running:
     def start(self) -> None:
         """Starts the process now."""
         rotate(self.part.launch.log)
-        self.process = spawn(self.part.launch)
+        self.process = self.part.spawn(self.part.launch)
         self.born = birth(self.process.pid)
         self.ready = False
         self._started = time.monotonic()
@@ -43,7 +42,7 @@ class Running:
     def tend(self) -> str | None:
         """One look: restart it when it is dead and due, ask it when it is not ready yet. Returns what changed, in words."""
         if self.process is None:
-            return self._start_again() if time.monotonic() >= self._due else None
+            return self._start_again() if time.monotonic() >= self._due and self.part.can_start() else None
         code = self.process.poll()
         if code is not None:
             return self._note_death(code)

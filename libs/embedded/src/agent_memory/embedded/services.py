@@ -23,6 +23,8 @@ BACKGROUND = (
     ServiceSpec(name="compactor", module="agent_memory.compactor.app"),
     ServiceSpec(name="scheduler", module="agent_memory.scheduler.app"),
 )
+LOADED_LATE = ("anyio._backends._asyncio",)
+"""What services import only once they run. Imported before the fork it is shared, and saves each of them 7 MB."""
 EMBEDDINGS = ServiceSpec(name="embeddings", module="agent_memory.runtime.embed_server", nice=0)
 SERVICES = (GATEWAY, *BACKGROUND)
 

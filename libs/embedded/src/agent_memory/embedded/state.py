@@ -8,7 +8,7 @@ from agent_memory.embedded.home import Home, write_private
 from agent_memory.embedded.processes import is_alive
 
 Phase = Literal["starting", "ready", "stopping", "stopped", "failed"]
-Role = Literal["server", "model", "service", "gateway"]
+Role = Literal["server", "nursery", "model", "service", "gateway"]
 
 
 class ProcessState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -21,7 +21,7 @@ LOOK_EVERY_SECONDS = 0.05
 TRIM_EVERY_SECONDS = 60.0
 START_SECONDS = 90.0
 HOPELESS_DEATHS = 4
-_STOP_ORDER: tuple[Role, ...] = ("gateway", "service", "model", "server")
+_STOP_ORDER: tuple[Role, ...] = ("gateway", "service", "nursery", "model", "server")
 
 
 class Stack:
@@ -157,9 +157,13 @@ class Stack:
         _bury(before)
         self._plan = make_plan(home, self._environment, self._replicas, before)
         self._enter(home, "starting")
-        self._start_parts("server", "model")
+        # Imports take longest, so they begin first, and the servers start beside them.
+        self._start_parts("nursery")
+        self._start_parts("server")
+        self._start_parts("model")
         self._until_ready(home, deadline, "server")
         self._migrate(home, deadline)
+        self._until_ready(home, deadline, "nursery")
         self._start_parts("service", "gateway")
         self._until_ready(home, deadline, "model", "service", "gateway")
 
@@ -226,6 +230,8 @@ class Stack:
             stop((process, running.part.launch) for running in group if (process := running.process))
             for running in group:
                 running.ready, running.process = False, None
+        if self._plan and self._plan.nursery:
+            self._plan.nursery.close()
         self._enter(home, "failed" if self._failure else "stopped")
 
     def _enter(self, home: Home, phase: Phase) -> None:

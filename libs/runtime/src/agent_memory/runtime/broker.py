@@ -9,6 +9,7 @@ import asyncio
 import os
 import socket
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 from uuid import uuid4
 
@@ -115,12 +116,15 @@ async def ensure_group(redis: Redis, stream: str, group: str) -> None:
         await asyncio.sleep(RECONNECT_SECONDS)
 
 
-_REPLICA = f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:6]}"
+@cache
+def _replica() -> str:
+    # At the first use, not at import: services are forked from a process that has imported this.
+    return f"{socket.gethostname()}-{os.getpid()}-{uuid4().hex[:6]}"
 
 
 def replica_name(settings: Settings) -> str:
     """A name that no other replica has: two consumers of one name would steal from each other."""
-    return settings.service_replica or _REPLICA
+    return settings.service_replica or _replica()
 
 
 def make_broker(settings: Settings) -> HealingBroker:

@@ -1,1 +1,5 @@
 """HTTP, gRPC and MCP edge: requests to commands, reads from views."""
+
+from agent_memory.runtime.stopping import guard_imports
+
+guard_imports()

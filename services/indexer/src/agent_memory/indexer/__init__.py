@@ -1,1 +1,5 @@
 """Events to search documents."""
+
+from agent_memory.runtime.stopping import guard_imports
+
+guard_imports()

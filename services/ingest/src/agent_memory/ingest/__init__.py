@@ -1,1 +1,5 @@
 """The only writer of the log."""
+
+from agent_memory.runtime.stopping import guard_imports
+
+guard_imports()
