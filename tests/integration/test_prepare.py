@@ -1,0 +1,45 @@
+"""The schema before the services: made when it is missing, left alone when it is the newest."""
+
+import subprocess
+import sys
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+import pytest
+
+from agent_memory.embedded.prepare import is_newest, last_step, prepare
+from support.servers import Servers
+
+
+@pytest.fixture
+def absent_url(servers: Servers) -> str:
+    """A database that nobody has made."""
+    return urlunsplit(urlsplit(servers.database_url)._replace(path="/absent_until_prepared"))
+
+
+def test_a_database_that_is_absent_is_made_with_the_newest_schema(absent_url: str, servers: Servers) -> None:
+    try:
+        prepare(absent_url)
+        with psycopg.connect(absent_url) as connection:
+            assert is_newest(connection)
+            assert connection.execute("SELECT position FROM log_head").fetchone() == (0,)
+    finally:
+        with psycopg.connect(servers.database_url, autocommit=True) as admin:
+            admin.execute("DROP DATABASE IF EXISTS absent_until_prepared")
+
+
+def test_a_database_of_the_newest_schema_needs_no_migration_tool(database_url: str) -> None:
+    program = (
+        f"import sys; from agent_memory.embedded.prepare import prepare; prepare({database_url!r}); print('alembic' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+def test_a_database_without_a_schema_or_of_another_step_is_not_the_newest(database_url: str) -> None:
+    with psycopg.connect(database_url) as connection:
+        assert is_newest(connection)
+        connection.execute("UPDATE alembic_version SET version_num = '0000'")
+        assert not is_newest(connection)
+        connection.execute("DROP TABLE alembic_version")
+        assert not is_newest(connection)
+    assert last_step() >= "0001"
