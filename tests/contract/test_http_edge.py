@@ -260,6 +260,64 @@ async def test_status_shows_every_projection_and_its_lag(http: AsyncClient, syst
     assert {(one["position"], one["head"], one["lag"]) for one in status["projections"]} == {(1, 3, 2)}
 
 
+SEARCH = "/v1/long-term-memory/search"
+SEARCHES: list[tuple[bytes, dict[str, str], dict[str, str]]] = [
+    (b"{}", {}, {}),
+    (b'{"text":"tea","search_mode":"hybrid","limit":3,"topics":{"any":["a"]}}', {}, {}),
+    (b'{"text":"tea"}', {"min_position": "0"}, {"X-Correlation-Id": "c"}),
+    (b'{"text":"tea"}', {"min_position": "7"}, {}),
+    (b'{"text":"tea"}', {"min_position": "x"}, {}),
+    (b'{"text":"tea"}', {}, {"X-Memory-Min-Position": "7"}),
+    (b'{"text":"tea","search_mode":"keyword","distance_threshold":0.3}', {}, {}),
+    (b'{"limit":0,"offset":-1,"search_mode":"guess","topics":{"eq":"a","ne":"b"}}', {}, {}),
+    (b'{"text":"tea","created_at":{"between":["2026-01-01"]}}', {}, {}),
+    (b"", {}, {}),
+    (b"{", {}, {}),
+    (b"[1]", {}, {}),
+    (b'"' + b"x" * 100_000 + b'"', {}, {}),
+    (b"{}", {str(number): "" for number in range(2_001)}, {}),
+]
+
+
+async def counted(http: AsyncClient, status: int) -> float:
+    prefix = f'agent_memory_http_requests_total{{method="POST",route="{SEARCH}",status="{status}"}} '
+    lines = (await http.get("/metrics")).text.splitlines()
+    return next((float(line.removeprefix(prefix)) for line in lines if line.startswith(prefix)), 0.0)
+
+
+@pytest.mark.parametrize("fault", [None, errors.Unavailable("away"), errors.Invalid("odd", field="text"), KeyError("unforeseen")])
+async def test_the_short_way_to_a_search_answers_and_counts_as_the_way_through_the_framework(
+    http: AsyncClient, system: MemorySystem, fault: Exception | None
+) -> None:
+    class Failing:
+        async def search(self, query: object, vector: object) -> object:
+            if fault is not None:
+                raise fault
+            return await system.search(query, vector)  # type: ignore[arg-type]
+
+    system.reached = 5
+    for more in ({}, {"authenticate": nobody}, {"settings": Settings(long_term_memory=False)}):
+        given = {"settings": SETTINGS, **system.ports(), "memories": Failing(), **more}
+        transport = ASGITransport(app=create_app(**given), raise_app_exceptions=False)  # type: ignore[arg-type]
+        async with AsyncClient(transport=transport, base_url="http://memory") as client:
+            for body, params, headers in SEARCHES:
+                # A path that ends in a slash is not on the short way.
+                answers, counts = [], []
+                for path in (SEARCH, SEARCH + "/"):
+                    answers.append(await client.post(path, content=body, params=params, headers=headers))
+                    before = await counted(http, answers[-1].status_code)
+                    await client.post(path, content=body, params=params, headers=headers)
+                    counts.append(await counted(http, answers[-1].status_code) - before)
+                short, long = answers
+                assert (short.status_code, short.content) == (long.status_code, long.content)
+                assert dict(short.headers) == dict(long.headers)
+                assert counts == [1.0, 1.0]
+
+
+async def nobody(headers: object) -> Principal:
+    raise errors.Unauthorized("who?")
+
+
 async def test_metrics_name_the_route_not_the_path(http: AsyncClient) -> None:
     await http.get("/v1/working-memory/a-very-own-id")
     await http.get("/v1/long-term-memory/another-own-id")

@@ -162,6 +162,36 @@ async def test_the_server_ranks_by_recency_exactly_as_the_formula(
     await redis.flushall()
 
 
+@pytest.mark.parametrize("mode", ["keyword", "hybrid"])
+@pytest.mark.parametrize("weights", [Recency(), Recency(semantic_weight=0.3, recency_weight=0.7), Recency(freshness_weight=3.0)])
+async def test_recency_reorders_what_words_found_as_the_formula_says(redis: Redis, mode: str, weights: Recency) -> None:
+    moments = [NOW - timedelta(days=number * 37 % 60 - 1) for number in range(90)]
+    records = [
+        memory(number, "tea " * (number % 5 + 1) + "x " * (number % 3), created_at=at, last_accessed=at)
+        for number, at in enumerate(moments)
+    ]
+    search = await stored(redis, records, [number * 53 % 90 for number in range(90)])
+    plain = SearchMemories(tenant="t", text="tea", mode=mode, limit=100)  # type: ignore[arg-type]
+    score_of = {hit.id: hit.score or 0.0 for hit in (await search.search(plain, at_angle(0))).hits}
+
+    def value(one: MemoryRecord) -> float:
+        fresh = recency(weights, created_at=micros(one.created_at), last_accessed=micros(one.last_accessed), now=micros(NOW))
+        return weights.semantic_weight * score_of[one.id] + weights.recency_weight * fresh
+
+    expected = [one.id for one in sorted(records, key=lambda one: (-value(one), one.id))]
+    for limit in (1, 10, 100):
+        page = await search.search(msgspec.structs.replace(plain, recency=weights, limit=limit), at_angle(0))
+        assert (ids(page), page.total) == (expected[:limit], 90)
+
+
+async def test_a_long_run_of_equals_is_paged_through_by_id(redis: Redis) -> None:
+    records = [memory(number, "same words") for number in range(400)]
+    search = await stored(redis, records, [1.0] * 400)
+    for mode in ("semantic", "keyword", "hybrid"):
+        query = SearchMemories(tenant="t", text="words", mode=mode, limit=30)  # type: ignore[arg-type]
+        assert await all_pages(search, query, at_angle(0)) == [one.id for one in records]
+
+
 async def test_any_word_is_enough_and_quoted_words_stay_together(redis: Redis) -> None:
     texts = ["green tea in Lisbon", "tea that is green", "coffee only", "Grüner Tee, naïve CAFÉ", "我喜欢绿茶", "done 🎉"]
     search = await stored(redis, [memory(number, text) for number, text in enumerate(texts)])

@@ -7,6 +7,8 @@ from urllib.parse import urlsplit, urlunsplit
 
 import pytest
 from redis.asyncio import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ResponseError
 
 from agent_memory.contracts.codec import decode_command, encode
 from agent_memory.contracts.commands import DeleteWorkingMemory, ForgetMemories
@@ -295,3 +297,36 @@ async def test_reads_that_are_asked_together_each_get_their_own_values(redis_url
     assert await redis.mget("k1", "k2") == [b"1", b"2"]
     await redis.aclose()
     await line.cut()
+
+
+async def test_searches_that_are_asked_together_keep_their_order_and_their_own_errors(redis_url: str) -> None:
+    line = Line(redis_url)
+    await line.mend()
+    redis = JoiningRedis.joining(line.url)
+
+    async def ask(n: int) -> list[object]:
+        return await redis.together([("SET", f"k{n}", n), ("GET", f"k{n}"), ("HGET", f"k{n}", "field"), ("ECHO", b"end %d" % n)])
+
+    for n, found in enumerate(await asyncio.gather(*(ask(n) for n in range(60)))):
+        assert found[:2] == [b"OK", str(n).encode()]
+        assert isinstance(found[2], ResponseError)
+        assert found[3] == b"end %d" % n
+    line.hang_up()
+    assert await redis.together([("GET", "k7"), ("GET", "k8")]) == [b"7", b"8"]
+    await line.cut()
+    line.hang_up()
+    with pytest.raises(RedisConnectionError):
+        await redis.together([("GET", "k7")])
+    await redis.aclose()
+
+
+async def test_a_search_whose_caller_has_gone_harms_nobody(redis_url: str) -> None:
+    redis = JoiningRedis.joining(redis_url)
+    asking = [asyncio.create_task(redis.together([("ECHO", b"%d" % n)])) for n in range(20)]
+    await asyncio.sleep(0)
+    for task in asking[::2]:
+        task.cancel()
+    found = await asyncio.gather(*asking, return_exceptions=True)
+    assert found[1::2] == [[b"%d" % n] for n in range(1, 20, 2)]
+    assert all(isinstance(one, asyncio.CancelledError) for one in found[::2])
+    await redis.aclose()

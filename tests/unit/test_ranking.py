@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent_memory.contracts.queries import Recency
-from agent_memory.readmodels.ranking import Ranked, by_recency, fuse, in_blocks, recency
+from agent_memory.readmodels.ranking import Ranked, by_recency, contenders, fuse, in_blocks, recency
 
 DAY = 86_400_000_000
 NOW = 1_800_000_000_000_000
@@ -61,3 +61,24 @@ def test_blocks_hold_the_whole_page(offset: int, limit: int) -> None:
     assert blocks[0][0] <= offset < blocks[0][1]
     assert blocks[-1][0] < offset + limit <= blocks[-1][1]
     assert all(end == start for (_, end), (start, _) in pairwise(blocks))
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from([0.0, 0.2, 0.5, 0.50001, 0.7, 1.0]), st.integers(-1, 90)), min_size=1, max_size=30),
+    st.builds(Recency, semantic_weight=st.sampled_from([0.0, 0.8, 1.0]), recency_weight=st.sampled_from([0.0, 0.2, 1.0])),
+    st.integers(1, 40),
+)
+def test_those_that_are_no_contenders_would_not_have_come_first(
+    given: list[tuple[float, int]], weights: Recency, wanted: int
+) -> None:
+    placed = sorted(given, reverse=True)
+    all_of_them = [
+        Ranked(b"%d" % at, 1.0 - score, score, NOW - age * DAY, NOW - age * DAY) for at, (score, age) in enumerate(placed)
+    ]
+    some = all_of_them[: contenders([score for score, _ in placed], weights, wanted)]
+    assert by_recency(some, weights, NOW)[:wanted] == by_recency(all_of_them, weights, NOW)[:wanted]
+
+
+def test_who_is_too_far_behind_is_no_contender() -> None:
+    assert contenders([1.0, 0.9, 0.8, 0.7, 0.6, 0.2], Recency(), 1) == 3
+    assert contenders([1.0, 0.9], Recency(), 5) == 2

@@ -1,7 +1,7 @@
 """How a search is carried out: candidates in a total order, ranked in fixed blocks, and the records of one page."""
 
 from collections import OrderedDict
-from operator import attrgetter
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Literal, NamedTuple
 
 import msgspec
@@ -16,7 +16,7 @@ from agent_memory.contracts.streams import index_alias
 from agent_memory.readmodels import statements
 from agent_memory.readmodels.documents import Kind
 from agent_memory.readmodels.generations import changes_key
-from agent_memory.readmodels.ranking import Ranked, by_recency, fuse, in_blocks
+from agent_memory.readmodels.ranking import Ranked, by_recency, contenders, fuse, in_blocks
 from agent_memory.readmodels.statements import Count, Row, Statement
 from agent_memory.readmodels.words import Wanted
 
@@ -26,7 +26,26 @@ _DEEP = 1_000
 _KEPT_COUNTS = 10_000
 _MORE = 8
 """How many times more is asked for when documents of equal rank were cut apart."""
+_SPARE = 50
+"""Asked for beyond the best by words: many short texts have equal scores, and asking again costs more than these."""
 _TIMES = ("created_at", "last_accessed")
+_ALL_PREFIXES: Statement = ("FT.CONFIG", "SET", "MAXPREFIXEXPANSIONS", 1_000_000)
+
+Ask = Callable[[Sequence[Statement]], Awaitable[list[Any]]]
+"""Sends statements together. The replies in order, an error as the reply it is; RedisError when the server cannot be reached."""
+
+
+def asking(redis: Redis) -> Ask:
+    """With a client's pipeline."""
+
+    async def ask(asked: Sequence[Statement]) -> list[Any]:
+        async with redis.pipeline(transaction=False) as pipe:
+            for statement in asked:
+                pipe.execute_command(*statement)
+            replies: list[Any] = await pipe.execute(raise_on_error=False)
+            return replies
+
+    return ask
 
 
 class Hit(NamedTuple):
@@ -72,8 +91,8 @@ class Found(NamedTuple):
 class Searching:
     """Carries out plans on one index. Counts are kept until the index changes; they are all the state there is."""
 
-    def __init__(self, redis: Redis, kind: Kind) -> None:
-        self._redis = redis
+    def __init__(self, ask: Ask, kind: Kind) -> None:
+        self._ask = ask
         self._kind = kind
         self._index = index_alias(kind)
         self._counts: OrderedDict[str, Count] = OrderedDict()
@@ -102,18 +121,20 @@ class Searching:
         if plan.offset >= _DEEP and plan.offset >= (known := (await self._count(plan, plan.where)).matches):
             return known, []
         (reply,) = await self._send(plan, statements.listing(self._index, plan.where, plan.offset, plan.limit))
-        total, rows = statements.rows(reply)
-        return total, [Hit(_id(row.key), row.fields[b"record"], 0.0, None, None) for row in rows if b"record" in row.fields]
+        total, rows = statements.listed(reply)
+        return total, [Hit(_id(row.key), record, 0.0, None, None) for row in rows if (record := row.get(b"record"))]
 
     async def _by_words(self, plan: Plan) -> Found:
         if not plan.wanted:
             return Found(0, [], {})
         where = f"{plan.where} {statements.any_part(plan.wanted)}"
         total, rows = await self._best(plan, where, plan.end, _fields(plan))
-        top = rows[0].score or 0.0 if rows else 0.0
-        scored = [(row, (row.score or 0.0) / top if top > 0 else 0.0) for row in rows]
-        candidates = [_ranked(row, 1.0 - score, score) for row, score in scored]
-        return Found(total, candidates, _records(rows))
+        top = -rows[0].rank if rows else 0.0
+        scores = [-row.rank / top if top > 0 else 0.0 for row in rows]
+        if plan.recency and plan.end <= BLOCK:
+            del rows[contenders(scores, plan.recency, plan.offset + plan.limit) :]
+        candidates = [_ranked(row, 1.0 - score, score) for row, score in zip(rows, scores, strict=False)]
+        return Found(total, candidates, _records(plan, rows))
 
     async def _within(self, plan: Plan, radius: float) -> Found:
         def statement(k: int) -> Statement:
@@ -122,15 +143,14 @@ class Searching:
         k = plan.end + 1
         while True:
             (reply,) = await self._send(plan, statement(k))
-            total, rows = statements.rows(reply)
-            rows = _by_distance(rows)
+            total, rows = statements.nearest_first(reply)
             if not _cut_in_a_tie(rows, plan.end, k):
-                return Found(total, [_near(row) for row in rows[: plan.end]], _records(rows))
+                return Found(total, [_near(row) for row in rows[: plan.end]], _records(plan, rows))
             k *= _MORE
 
     async def _nearest(self, plan: Plan) -> Found:
         known, rows, _ = await self._ranked_by_vector(plan, plan.where, plan.end, _fields(plan))
-        return Found(known.matches, [_near(row) for row in rows], _records(rows))
+        return Found(known.matches, [_near(row) for row in rows], _records(plan, rows))
 
     async def _freshest(self, plan: Plan, weights: Recency) -> tuple[int, list[Hit]]:
         """The nearest `BLOCK` documents, re-ranked by the server; beyond them the others in blocks, re-ranked here."""
@@ -146,7 +166,7 @@ class Searching:
             known = await self._count(plan, plan.where)
         rows = statements.aggregated(reply)
         if not deep:
-            return known.matches, [_hit(_near(row), row.fields[b"record"], plan) for row in rows if b"record" in row.fields]
+            return known.matches, [_hit(_near(row), record, plan) for row in rows if (record := row.get(b"record"))]
         # Which of several equally near documents belong to the first block is the server's choice, so the rest is what it left.
         first = {row.key for row in rows}
         _, near, _ = await self._ranked_by_vector(plan, plan.where, plan.end, _TIMES)
@@ -154,7 +174,7 @@ class Searching:
         candidates = [_near(row) for row in rows]
         for start in range(0, len(rest), BLOCK):
             candidates += by_recency(rest[start : start + BLOCK], weights, plan.now)
-        page = Found(known.matches, candidates, _records(rows))
+        page = Found(known.matches, candidates, {row.key: record for row in rows if (record := row.get(b"record"))})
         return known.matches, await self._hits(msgspec.structs.replace(plan, recency=None), page)
 
     async def _hybrid(self, plan: Plan) -> Found:
@@ -163,15 +183,16 @@ class Searching:
         by_words = f"{plan.where} {statements.any_word(plan.wanted)}"
         beside = (statements.best(self._index, by_words, BLOCK + 1, _TIMES),) if plan.wanted else ()
         known, near, replies = await self._ranked_by_vector(plan, where, BLOCK, _TIMES, beside)
-        good = _clear_of_ties(statements.rows(replies[0], scored=True)[1]) if replies else []
+        good = _clear_of_ties(statements.best_first(replies[0], _TIMES)[1]) if replies else []
         if good is None:
             _, good = await self._best(plan, by_words, BLOCK, _TIMES)
-        fused = fuse({row.key: row.dist for row in near}, {row.key: row.score or 0.0 for row in good}, plan.alpha)
+        fused = fuse({row.key: row.rank for row in near}, {row.key: -row.rank for row in good}, plan.alpha)
         row_of = {row.key: row for row in (*near, *good)}
-        candidates = [_ranked(row_of[key], 1.0 - score, score) for key, score in fused]
+        first = contenders([score for _, score in fused], plan.recency, plan.offset + plan.limit) if plan.recency else len(fused)
+        candidates = [_ranked(row_of[key], 1.0 - score, score) for key, score in fused[:first]]
         if plan.recency:
             candidates = by_recency(candidates, plan.recency, plan.now)
-        if len(candidates) < plan.offset + plan.limit and len(near) < known.matches:
+        if len(fused) < plan.offset + plan.limit and len(near) < known.matches:
             # Beyond the candidates of both sides only nearness is left to order by.
             _, rest, _ = await self._ranked_by_vector(plan, where, plan.offset + plan.limit, _TIMES)
             candidates += [_ranked(row, 1.0, 0.0) for row in rest if row.key not in row_of]
@@ -191,23 +212,22 @@ class Searching:
         token, reply, *others = await self._send(plan, ("GET", changes_key(self._kind)), asked, *counting, *beside)
         if counting:
             known = self._keep(where, token, others.pop(0)[0])
-        rows = _by_distance(statements.rows(reply)[1])
+        _, rows = statements.nearest_first(reply)
         while _cut_in_a_tie(rows, end, k):
             k *= _MORE
             (reply,) = await self._send(plan, statements.nearest(self._index, where, plan.vector or b"", k, known, fields))
-            rows = _by_distance(statements.rows(reply)[1])
+            _, rows = statements.nearest_first(reply)
         if known is None or known.token != token:
             known = await self._count(plan, where)
         return known, rows[:end], others
 
     async def _best(self, plan: Plan, where: str, end: int, fields: tuple[str, ...]) -> tuple[int, list[Row]]:
         """The first `end` documents by text score, then key, and how many match."""
-        k = end + 1
+        k = end + _SPARE
         while True:
             (reply,) = await self._send(plan, statements.best(self._index, where, k, fields))
-            total, rows = statements.rows(reply, scored=True)
-            rows.sort(key=lambda row: (-(row.score or 0.0), row.key))
-            if len(rows) < k or rows[end - 1].score != rows[-1].score:
+            total, rows = statements.best_first(reply, fields)
+            if len(rows) < k or rows[end - 1].rank != rows[-1].rank:
                 return total, rows[:end]
             k *= _MORE
 
@@ -237,15 +257,10 @@ class Searching:
     async def _send(self, plan: Plan, *asked: Statement) -> list[Any]:
         if not asked:
             return []
-        first = 1 if plan.prefixes else 0
+        # A restarted server expands a prefix to 200 values only and says nothing about the others.
+        first: tuple[Statement, ...] = (_ALL_PREFIXES,) if plan.prefixes else ()
         try:
-            async with self._redis.pipeline(transaction=False) as pipe:
-                if plan.prefixes:
-                    # A restarted server expands a prefix to 200 values only and says nothing about the others.
-                    pipe.execute_command("FT.CONFIG", "SET", "MAXPREFIXEXPANSIONS", 1_000_000)
-                for statement in asked:
-                    pipe.execute_command(*statement)
-                replies: list[Any] = (await pipe.execute(raise_on_error=False))[first:]
+            replies = (await self._ask((*first, *asked)))[len(first) :]
         except (RedisConnectionError, RedisTimeoutError) as error:
             raise Unavailable("search is not reachable; try again") from error
         for reply in replies:
@@ -268,42 +283,39 @@ def _reranked(plan: Plan, weights: Recency, candidates: list[Ranked]) -> list[Ra
     return ordered[skipped : skipped + plan.limit]
 
 
-def _by_distance(rows: list[Row]) -> list[Row]:
-    rows = [row for row in rows if row.fields]
-    rows.sort(key=attrgetter("dist", "key"))
-    return rows
-
-
 def _cut_in_a_tie(rows: list[Row], end: int, k: int) -> bool:
     """Whether documents as far as the last one wanted were left out, so that the order by key cannot be known yet."""
-    return end > 0 and len(rows) >= k and rows[end - 1].dist == rows[-1].dist
+    return end > 0 and len(rows) >= k and rows[end - 1].rank == rows[-1].rank
 
 
 def _clear_of_ties(rows: list[Row]) -> list[Row] | None:
     """Of `BLOCK` and one rows by text score those that no unseen row can equal; None when that leaves nothing."""
     if len(rows) <= BLOCK:
         return rows
-    lowest = min(row.score or 0.0 for row in rows)
-    return [row for row in rows if (row.score or 0.0) > lowest] or None
+    lowest = rows[-1].rank
+    return [row for row in rows if row.rank < lowest] or None
 
 
 def _near(row: Row) -> Ranked:
-    return _ranked(row, row.dist, max(0.0, 1.0 - row.dist))
+    return _ranked(row, row.rank, max(0.0, 1.0 - row.rank))
 
 
 def _ranked(row: Row, dist: float, score: float) -> Ranked:
-    created, accessed = row.fields.get(b"created_at"), row.fields.get(b"last_accessed")
-    if created is None or accessed is None:
-        return Ranked(key=row.key, dist=dist, score=score)
-    return Ranked(key=row.key, dist=dist, score=score, created_at=float(created), last_accessed=float(accessed))
+    fields = row.fields
+    # Asked for last, so they come last; a document has both or, of the timeline, none.
+    if len(fields) >= 4 and fields[-2] == b"last_accessed" and fields[-4] == b"created_at":
+        return Ranked(row.key, dist, score, float(fields[-3]), float(fields[-1]))
+    return Ranked(row.key, dist, score)
 
 
 def _hit(one: Ranked, record: bytes, plan: Plan) -> Hit:
     return Hit(_id(one.key), record, one.dist, one.score, plan.mode)
 
 
-def _records(rows: list[Row]) -> dict[bytes, bytes]:
-    return {row.key: row.fields[b"record"] for row in rows if b"record" in row.fields}
+def _records(plan: Plan, rows: list[Row]) -> dict[bytes, bytes]:
+    if "record" not in _fields(plan):
+        return {}
+    return {row.key: record for row in rows if (record := row.get(b"record"))}
 
 
 def _id(key: bytes) -> str:

@@ -1,5 +1,6 @@
 """Orders of search results, as pure functions. Scores are 0 to 1, times are microseconds since 1970 UTC."""
 
+from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from math import exp2
 from operator import itemgetter
@@ -9,9 +10,10 @@ import msgspec
 from agent_memory.contracts.queries import Recency
 
 MICROS_PER_DAY = 86_400_000_000
+_ROUNDING = 1e-9
 
 
-class Ranked(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+class Ranked(msgspec.Struct, frozen=True, gc=False):
     """A candidate: its document key, and how near it is. `score` is None for a listing."""
 
     key: bytes
@@ -30,13 +32,21 @@ def recency(weights: Recency, *, created_at: float, last_accessed: float, now: f
 
 def by_recency(candidates: Iterable[Ranked], weights: Recency, now: int) -> list[Ranked]:
     """Candidates by weighted similarity and recency, then by key. Their own scores stay as they are."""
-
+    similar, recent = weights.semantic_weight, weights.recency_weight
     placed = []
     for one in candidates:
         fresh = recency(weights, created_at=one.created_at, last_accessed=one.last_accessed, now=now)
-        placed.append((-(weights.semantic_weight * (1.0 - one.dist) + weights.recency_weight * fresh), one.key, one))
+        placed.append((-(similar * (1.0 - one.dist) + recent * fresh), one.key, one))
     placed.sort(key=itemgetter(0, 1))
     return [one for _, _, one in placed]
+
+
+def contenders(scores: Sequence[float], weights: Recency, wanted: int) -> int:
+    """How many of the scores, which descend, may come among the first `wanted` by recency: nothing adds more than its weight."""
+    if wanted >= len(scores):
+        return len(scores)
+    least = weights.semantic_weight * scores[wanted - 1] - weights.recency_weight - _ROUNDING
+    return bisect_right(scores, -least, key=lambda score: -weights.semantic_weight * score)
 
 
 def fuse(distances: Mapping[bytes, float], scores: Mapping[bytes, float], alpha: float) -> list[tuple[bytes, float]]:
@@ -45,15 +55,18 @@ def fuse(distances: Mapping[bytes, float], scores: Mapping[bytes, float], alpha:
     Distances are scaled between the nearest and the farthest candidate, scores between none and the best: a document that one
     side did not return is worth what lies beyond that side's candidates, nothing. The best sum becomes 1.
     """
-    near = _scaled({key: -dist for key, dist in distances.items()})
+    farthest = max(distances.values(), default=0.0)
+    spread = farthest - min(distances.values(), default=0.0)
+    if spread > 0:
+        fused = {key: alpha * ((farthest - dist) / spread) for key, dist in distances.items()}
+    else:
+        fused = dict.fromkeys(distances, alpha)
     best = max(scores.values(), default=0.0)
-    fused = {
-        key: alpha * near.get(key, 0.0) + (1.0 - alpha) * (scores.get(key, 0.0) / best if best > 0 else 0.0)
-        for key in {**distances, **scores}
-    }
+    for key, score in scores.items():
+        fused[key] = fused.get(key, 0.0) + ((1.0 - alpha) * (score / best) if best > 0 else 0.0)
     top = max(fused.values(), default=0.0)
-    relative = {key: score / top if top > 0 else 0.0 for key, score in fused.items()}
-    return sorted(relative.items(), key=lambda pair: (-pair[1], pair[0]))
+    placed = sorted([(-score / top if top > 0 else 0.0, key) for key, score in fused.items()])
+    return [(key, abs(score)) for score, key in placed]
 
 
 def in_blocks(offset: int, limit: int, size: int) -> Sequence[tuple[int, int]]:
@@ -67,10 +80,3 @@ def _halved(elapsed: float, half_life_days: float) -> float:
     if half_life_days <= 0:
         return 0.0
     return exp2(-elapsed / MICROS_PER_DAY / half_life_days) if elapsed > 0 else 1.0
-
-
-def _scaled(values: Mapping[bytes, float]) -> dict[bytes, float]:
-    low, high = min(values.values(), default=0.0), max(values.values(), default=0.0)
-    if high == low:
-        return dict.fromkeys(values, 1.0)
-    return {key: (value - low) / (high - low) for key, value in values.items()}

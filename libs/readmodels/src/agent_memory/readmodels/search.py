@@ -9,7 +9,7 @@ from redis.asyncio import Redis
 from agent_memory.contracts.queries import SearchMemories, SearchTimeline
 from agent_memory.readmodels.documents import micros
 from agent_memory.readmodels.filters import compile_filters, compile_timeline, uses_prefix
-from agent_memory.readmodels.plans import Hit, Plan, Searching
+from agent_memory.readmodels.plans import Ask, Hit, Plan, Searching, asking
 from agent_memory.readmodels.words import Wanted, wanted
 
 __all__ = ["Hit", "MemorySearch", "SearchPage", "TimelineSearch"]
@@ -33,8 +33,8 @@ class MemorySearch:
     Raises Unavailable when the index is not there, or is of another embedding model: absence is never answered as emptiness.
     """
 
-    def __init__(self, redis: Redis, *, now: Callable[[], datetime] = _now) -> None:
-        self._searching = Searching(redis, "memory")
+    def __init__(self, redis: Redis, *, now: Callable[[], datetime] = _now, ask: Ask | None = None) -> None:
+        self._searching = Searching(ask or asking(redis), "memory")
         self._now = now
 
     async def search(self, query: SearchMemories, vector: bytes | None) -> SearchPage:
@@ -59,8 +59,8 @@ class MemorySearch:
 class TimelineSearch:
     """Timeline events of one scope. Raises Unavailable as `MemorySearch` does; each hit's record is a TimelineEvent."""
 
-    def __init__(self, redis: Redis) -> None:
-        self._searching = Searching(redis, "timeline")
+    def __init__(self, redis: Redis, *, ask: Ask | None = None) -> None:
+        self._searching = Searching(ask or asking(redis), "timeline")
 
     async def search(self, query: SearchTimeline, vector: bytes | None) -> SearchPage:
         """A page of events. `vector` is the text's embedding (float32); None for a keyword search. No text finds nothing."""

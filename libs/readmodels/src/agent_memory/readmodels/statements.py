@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Sequence
-from typing import cast
+from operator import neg
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -18,13 +19,20 @@ EXACT_UP_TO = 2_000
 _COMMON_SHARE = 0.2
 
 
-class Row(msgspec.Struct, frozen=True):
-    """A document that a statement found: key, text score if asked for, the fields asked for, and `dist` among them as a number."""
+class Row(NamedTuple):
+    """A document that a statement found. Rows sort by themselves: `rank` is the distance, or the text score with a minus.
 
+    `fields`: names and values in turn, as they were asked for.
+    """
+
+    rank: float
     key: bytes
-    score: float | None
-    fields: dict[bytes, bytes]
-    dist: float
+    fields: list[bytes]
+
+    def get(self, name: bytes) -> bytes | None:
+        """A field's value; None where it was not asked for or the document has none."""
+        fields = self.fields
+        return next((fields[at + 1] for at in range(0, len(fields), 2) if fields[at] == name), None)
 
 
 class Count(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,15 +77,11 @@ def listing(index: str, where: str, offset: int, limit: int) -> Statement:
 def freshest(
     index: str, where: str, vector: bytes, k: int, known: Count | None, weights: Recency, now: int, offset: int, limit: int
 ) -> Statement:
-    """A page of the k nearest in the order of `ranking.by_recency`, so that the others need not be read."""
+    """A page of the k nearest as `ranking.by_recency` values them, so that the others need not be read. Equals: as in a listing."""
     query = f"({where})=>[KNN {k} @vector $vector{_policy(known)} AS dist]"
-    fresh = f"{_number(weights.freshness_weight)} * {_halved('last_accessed', now, weights.half_life_last_access_days)}"
-    novel = f"{_number(weights.novelty_weight)} * {_halved('created_at', now, weights.half_life_created_days)}"
-    # There is no minimum among the functions: (x + 1 - |x - 1|) / 2 is the smaller of x and 1.
-    recency = f"(({fresh} + {novel}) + 1 - abs(({fresh} + {novel}) - 1)) / 2"
-    rank = f"{_number(weights.semantic_weight)} * (1 - @dist) + {_number(weights.recency_weight)} * ({recency})"
-    order = ("LOAD", 1, "@__key", "APPLY", rank, "AS", "rank", "SORTBY", 4, "@rank", "DESC", "@__key", "ASC")
-    page: Statement = (*order, "LIMIT", offset, limit, "LOAD", 1, "@record")
+    # Loading a key costs as much as comparing two vectors, so equals are told apart by what the index has at hand.
+    order = (*_ranking(weights, now), "SORTBY", 4, "@rank", "DESC", "@listing", "ASC")
+    page: Statement = (*order, "LIMIT", offset, limit, "LOAD", 2, "@__key", "@record")
     return ("FT.AGGREGATE", index, query, "PARAMS", 2, "vector", vector, *page, *_TAIL)
 
 
@@ -98,47 +102,57 @@ def all_phrases(wanted: Wanted) -> str:
     return " ".join(f"@text:({_clause(phrase)})" for phrase in wanted.phrases)
 
 
-def rows(reply: list[object], *, scored: bool = False) -> tuple[int, list[Row]]:
-    """Number of matches and the documents of an FT.SEARCH reply."""
-    found = []
-    at = 1
-    while at < len(reply):
-        key, score, fields = reply[at], None, []
-        at += 1
-        if scored:
-            score = float(cast(bytes, reply[at]))
-            at += 1
-        # A search without fields answers keys alone, and a document that went away while it ran comes with nil.
-        if at < len(reply) and not isinstance(reply[at], bytes):
-            fields = cast(list[bytes], reply[at] or [])
-            at += 1
-        named = dict(zip(fields[::2], fields[1::2], strict=True))
-        found.append(Row(cast(bytes, key), score, named, _distance(named.get(b"dist"))))
-    return cast(int, reply[0]), found
+def listed(reply: list[Any]) -> tuple[int, list[Row]]:
+    """Number of matches and the documents of a listing, in its order."""
+    return reply[0], [Row(0.0, key, fields or []) for key, fields in zip(reply[1::2], reply[2::2], strict=True)]
 
 
-def aggregated(reply: list[object]) -> list[Row]:
-    """The documents of an FT.AGGREGATE reply, in its order."""
-    found = []
-    for parts in cast(list[list[bytes]], reply[1:]):
-        named = dict(zip(parts[::2], parts[1::2], strict=True))
-        found.append(Row(named[b"__key"], None, named, _distance(named.get(b"dist"))))
-    return found
+def best_first(reply: list[Any], fields: Sequence[str]) -> tuple[int, list[Row]]:
+    """Number of matches and the documents of a search by words, given the fields it asked for: by score, then key."""
+    scores = map(neg, map(float, reply[2 :: 3 if fields else 2]))
+    if not fields:
+        return reply[0], sorted(Row(score, key, []) for score, key in zip(scores, reply[1::2], strict=True))
+    # A document that went away while the search ran comes with nil.
+    return reply[0], sorted(map(Row._make, zip(scores, reply[1::3], [given or [] for given in reply[3::3]], strict=True)))
 
 
-def _distance(given: bytes | None) -> float:
-    """Cosine distance, 0 to 2; a vector without direction is at 1 from all."""
-    if given is None:
-        return 0.0
-    dist = float(given)
-    return 1.0 if dist != dist else max(0.0, dist)
+def nearest_first(reply: list[Any]) -> tuple[int, list[Row]]:
+    """Number of matches and the documents of a search by vector, by distance, then key. Those that went away are left out."""
+    found = zip(reply[1::2], reply[2::2], strict=True)
+    return reply[0], sorted(Row(_distance(fields), key, fields) for key, fields in found if fields)
 
 
-def _halved(field: str, now: int, half_life_days: float) -> str:
-    if half_life_days <= 0:
+def aggregated(reply: list[Any]) -> list[Row]:
+    """The documents of an FT.AGGREGATE reply, in its order; those that went away while it ran are left out."""
+    found = (Row(_distance(fields), b"", fields) for fields in reply[1:])
+    return [row._replace(key=key) for row in found if (key := row.get(b"__key")) is not None]
+
+
+def _distance(fields: list[bytes]) -> float:
+    """Cosine distance, 0 to 2, which always comes first; a vector without direction is at 1 from all."""
+    dist = float(fields[1])
+    return dist if dist >= 0.0 else 0.0 if dist < 0.0 else 1.0
+
+
+def _ranking(weights: Recency, now: int) -> Statement:
+    """Steps that give each document its `rank`, which differs from the value of `ranking.by_recency` by a constant at most."""
+    fresh = _halved("last_accessed", now, weights.half_life_last_access_days, weights.freshness_weight)
+    novel = _halved("created_at", now, weights.half_life_created_days, weights.novelty_weight)
+    recency = f"{fresh} + {novel}"
+    steps: Statement = ()
+    if weights.freshness_weight + weights.novelty_weight > 1:
+        # There is no minimum among the functions: (x + 1 - |x - 1|) / 2 is the smaller of x and 1.
+        steps, recency = ("APPLY", recency, "AS", "sum"), "(@sum + 1 - abs(@sum - 1)) / 2"
+    rank = f"{_number(weights.recency_weight)} * ({recency}) - {_number(weights.semantic_weight)} * @dist"
+    return (*steps, "APPLY", rank, "AS", "rank")
+
+
+def _halved(field: str, now: int, half_life_days: float, weight: float) -> str:
+    if half_life_days <= 0 or weight == 0:
         return "0"
-    elapsed = f"(({now} - @{field}) + abs({now} - @{field})) / 2"
-    return f"exp(0 - {elapsed} / {_number(max(1e-6, half_life_days * MICROS_PER_DAY / math.log(2)))})"
+    # x - |x| is twice x before `now`, and 0 after it.
+    age = f"@{field} - {now} - abs(@{field} - {now})"
+    return f"{_number(weight)} * exp(({age}) / {_number(max(1e-6, 2 * half_life_days * MICROS_PER_DAY / math.log(2)))})"
 
 
 def _number(value: float) -> str:

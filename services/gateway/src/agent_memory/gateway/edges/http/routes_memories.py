@@ -76,7 +76,12 @@ async def delete_memories(request: HttpRequest) -> ASGIApp:
 @post(SEARCH, status_code=200)
 async def post_search(request: HttpRequest) -> ASGIApp:
     """Search memories by meaning, by words, by both, or list them by filter."""
-    call = await _opened(request)
+    return await search(await opened(request))
+
+
+async def search(call: Call) -> Answered:
+    """What a search answers."""
+    _enabled(call)
     query = search_memories(await call.body(), call.principal, call.problems)
     await call.caught_up(MEMORY_INDEX)
     mode = query.mode if query.text else "listing"
@@ -88,9 +93,13 @@ async def post_search(request: HttpRequest) -> ASGIApp:
 
 async def _opened(request: HttpRequest) -> Call:
     call = await opened(request)
+    _enabled(call)
+    return call
+
+
+def _enabled(call: Call) -> None:
     if not call.gateway.settings.long_term_memory:
         raise Refused("Long-term memory is disabled")
-    return call
 
 
 def _not_found(memory_id: str) -> NotFound:
