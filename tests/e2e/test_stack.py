@@ -140,8 +140,13 @@ def test_a_killed_nursery_and_its_services_are_started_again(stack: Stack) -> No
     assert all(answers(f"{url}/ready") for url in stack.http_urls)
 
 
-def test_the_nursery_has_one_thread_because_a_fork_loses_all_others(stack: Stack) -> None:
-    assert len(list(Path(f"/proc/{stack.pids()['nursery']}/task").iterdir())) == 1
+def test_the_nursery_has_one_thread_and_one_connection_because_a_fork_loses_threads_and_shares_connections(stack: Stack) -> None:
+    nursery = Path(f"/proc/{stack.pids()['nursery']}")
+    open_files = [os.readlink(descriptor) for descriptor in (nursery / "fd").iterdir()]
+
+    assert len(list((nursery / "task").iterdir())) == 1
+    assert len({name for name in open_files if name.startswith("socket:")}) == 1
+    assert not any("epoll" in name for name in open_files)
 
 
 def test_replicas_forked_from_one_process_are_told_apart(stack: Stack) -> None:
