@@ -14,7 +14,17 @@ import pytest
 from agent_memory.contracts import commands, events
 from agent_memory.contracts.codec import decode_command, decode_envelope, decode_event, encode
 from agent_memory.contracts.envelope import CommandEnvelope, EventEnvelope
-from agent_memory.contracts.records import MemoryRecord, Message, Scope, Strategy, TimelineEvent
+from agent_memory.contracts.records import (
+    MemoryRecord,
+    Message,
+    ModelUse,
+    Partition,
+    Scope,
+    Strategy,
+    SummaryView,
+    Task,
+    TimelineEvent,
+)
 from agent_memory.contracts.upcasters import UPCASTERS, upcast
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -54,6 +64,21 @@ RECORD = MemoryRecord(
 )
 STRATEGY = Strategy(strategy="custom", config={"custom_prompt": "x"})
 DOCUMENT = {"session_id": "s1", "data": {"a": 1}, "context": "so far", "tokens": 5, "strategy": STRATEGY, "ttl_seconds": 60}
+USE = ModelUse(model="gpt-5-mini", prompt_tokens=10, completion_tokens=5, cost=0.001)
+VIEW = SummaryView(
+    id="v1",
+    name="by user",
+    group_by=["user_id"],
+    filters={"namespace": "n"},
+    time_window_days=7,
+    continuous=True,
+    prompt="Be brief",
+    model_name="gpt-5-mini",
+)
+PARTITION = Partition(
+    view_id="v1", group={"user_id": "u"}, summary="likes tea", memory_count=1, computed_at=AT, memory_ids=["01HXYZ"]
+)
+TASK = Task(id="t1", status="success", view_id="v1", created_at=AT, started_at=AT, completed_at=AT)
 EXAMPLES: dict[str, object] = {
     "EventRecorded": events.EventRecorded(event=TIMELINE, sequence=7),
     "WorkingMemoryReplaced": events.WorkingMemoryReplaced(
@@ -71,6 +96,30 @@ EXAMPLES: dict[str, object] = {
     "MemoryStored": events.MemoryStored(record=RECORD, sequence=7),
     "MemoryEdited": events.MemoryEdited(record=RECORD, changed=["text"], sequence=7),
     "MemoryForgotten": events.MemoryForgotten(memory_id="01HXYZ", at=AT, sequence=7),
+    "WorkingMemorySummarized": events.WorkingMemorySummarized(
+        session_id="s1", context="so far", message_ids=["m1"], at=AT, sequence=7, use=USE
+    ),
+    "MemoriesExtracted": events.MemoriesExtracted(
+        session_id="s1", message_ids=["m1"], memory_ids=["01HXYZ"], at=AT, sequence=7, strategy=STRATEGY, use=USE
+    ),
+    "SummaryViewCreated": events.SummaryViewCreated(view=VIEW, at=AT),
+    "SummaryViewDeleted": events.SummaryViewDeleted(view_id="v1", at=AT),
+    "PartitionSummarized": events.PartitionSummarized(partition=PARTITION, use=USE),
+    "TaskChanged": events.TaskChanged(task=TASK),
+    "SummarizeSession": commands.SummarizeSession(
+        session_id="s1", context="so far", message_ids=["m1"], document_sequence=7, use=USE
+    ),
+    "RecordExtraction": commands.RecordExtraction(
+        session_id="s1", message_ids=["m1"], memories=[RECORD], strategy=STRATEGY, use=USE
+    ),
+    "EnrichMemory": commands.EnrichMemory(memory_id="01HXYZ", memory_hash="00", topics=["drinks"], entities=["tea"], use=USE),
+    "TouchMemories": commands.TouchMemories(memory_ids=["01HXYZ"], every_seconds=60),
+    "MergeMemories": commands.MergeMemories(record=RECORD, source_ids=["01HABC"], versions={"01HXYZ": 1, "01HABC": 2}, use=USE),
+    "UnmergeMemory": commands.UnmergeMemory(memory_id="01HXYZ"),
+    "CreateSummaryView": commands.CreateSummaryView(view=VIEW),
+    "DeleteSummaryView": commands.DeleteSummaryView(view_id="v1"),
+    "RecordPartition": commands.RecordPartition(partition=PARTITION, use=USE),
+    "ChangeTask": commands.ChangeTask(task=TASK),
     "JobDue": events.JobDue(job="hourly-rollup", due_ms=1),
     "RecordEvents": commands.RecordEvents(events=[TIMELINE]),
     "ReplaceWorkingMemory": commands.ReplaceWorkingMemory(**DOCUMENT, messages=[MESSAGE], last_accessed=AT),

@@ -6,7 +6,8 @@ from agent_memory.contracts.commands import AnyCommand
 from agent_memory.contracts.events import Event
 from agent_memory.contracts.records import Scope
 from agent_memory.contracts.streams import session_stream
-from agent_memory.ingest.domain import Decision, Facts, Request, decide
+from agent_memory.ingest.domain import decide
+from agent_memory.ingest.facts import Decision, Facts, Request
 
 SCOPE = Scope()
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agent_memory.gateway.edges.http import fields
 from agent_memory.gateway.edges.http.body import Parameters, decode, path_part
-from agent_memory.gateway.edges.http.problems import InvalidRequest, Problems, as_json
+from agent_memory.gateway.edges.http.problems import MOST_PROBLEMS, InvalidRequest, Loc, Problems, as_json
 
 LOC = ("body", "x")
 
@@ -135,3 +135,16 @@ def test_a_query_string_and_a_path_never_fail_in_another_way(raw: bytes) -> None
         parameters.get(name, fields.identifier)
     path_part(raw, ("path", "id"), problems)
     as_json(problems.found)
+
+
+def test_a_long_list_of_wrong_items_is_not_looked_through_to_its_end() -> None:
+    looked_at: list[object] = []
+
+    def wrong(value: object, loc: Loc, problems: Problems) -> object:
+        looked_at.append(value)
+        problems.value(loc, "wrong", value)
+        return value
+
+    problems = Problems()
+    fields.listing(wrong)([*range(1_000)], ("body",), problems)
+    assert (len(looked_at), len(problems.found)) == (MOST_PROBLEMS, MOST_PROBLEMS)

@@ -13,8 +13,10 @@ from agent_memory.contracts.commands import (
     EditMemory,
     ForgetMemories,
     RecordEvents,
+    RecordExtraction,
     ReplaceWorkingMemory,
     StoreMemories,
+    SummarizeSession,
     Tick,
 )
 from agent_memory.contracts.errors import NotFound
@@ -30,7 +32,9 @@ from agent_memory.contracts.events import (
 )
 from agent_memory.contracts.records import MemoryRecord, Message, Scope, TimelineEvent
 from agent_memory.contracts.streams import session_stream
-from agent_memory.ingest.domain import Facts, Request, decide
+from agent_memory.ingest.domain import decide
+from agent_memory.ingest.facts import Facts, Request
+from agent_memory.ingest.sessions import Session
 from agent_memory.ingest.views import view_write
 from agent_memory.readmodels.session_document import Session as View
 from agent_memory.readmodels.session_document import evolve
@@ -180,7 +184,16 @@ COMMANDS = st.one_of(
     ),
     st.just(DeleteWorkingMemory(session_id="s")),
     st.just(RecordEvents(events=[event("mark", kind="session_start", text="")])),
+    st.builds(lambda count: lambda facts: summarize(facts, count), st.integers(1, 3)),
+    st.builds(lambda ids: RecordExtraction(session_id="s", message_ids=ids), st.lists(IDS, min_size=1, max_size=2)),
 )
+
+
+def summarize(facts, count):
+    """The oldest messages of the document as it stands."""
+    session = facts.sessions.get(session_stream(Scope(), "s"), Session())
+    oldest = list(session.messages)[:count]
+    return SummarizeSession(session_id="s", context="in short", message_ids=oldest, document_sequence=session.sequence)
 
 
 @for_all(st.lists(st.tuples(COMMANDS, st.integers(-3, 5), st.sampled_from([0, 700, 3000])), max_size=12))
@@ -192,6 +205,7 @@ def test_the_view_written_step_by_step_equals_the_view_folded_from_the_log(steps
     sequence, now_ms, shown = 100, 1_000_000, None
     for command, step, later in steps:
         sequence, now_ms = sequence + step, now_ms + later
+        command = command(facts) if callable(command) else command
         decision = decide(Request(command=command, scope=scope, sequence=max(sequence, 1), now_ms=now_ms), facts)
         for emitted in decision.events:
             evolve(folded, emitted.event, scope, now_ms)

@@ -18,12 +18,18 @@ from agent_memory.contracts.events import (
     AnyEvent,
     EventRecorded,
     JobDue,
+    MemoriesExtracted,
     MemoryEdited,
     MemoryForgotten,
     MemoryStored,
     MessagesRestored,
+    PartitionSummarized,
+    SummaryViewCreated,
+    SummaryViewDeleted,
+    TaskChanged,
     WorkingMemoryDeleted,
     WorkingMemoryReplaced,
+    WorkingMemorySummarized,
 )
 from agent_memory.eventlog.connect import Connections
 from agent_memory.eventlog.reader import LogReader
@@ -140,6 +146,19 @@ def about(event: AnyEvent) -> str:
             return f"{record.id}  {', '.join(changed)}  {_short(record.text)}"
         case MemoryForgotten(memory_id=memory_id, reason=reason):
             return f"{memory_id}  {reason}"
+        case WorkingMemorySummarized(session_id=session_id, message_ids=message_ids, context=context):
+            return f"{session_id}  {len(message_ids)} messages  {_short(context)}"
+        case MemoriesExtracted(session_id=session_id, message_ids=message_ids, memory_ids=memory_ids):
+            return f"{session_id}  {len(memory_ids)} memories from {len(message_ids)} messages"
+        case SummaryViewCreated(view=view):
+            return f"{view.id}  {_short(view.name or '')}"
+        case SummaryViewDeleted(view_id=view_id):
+            return view_id
+        case PartitionSummarized(partition=partition):
+            group = ", ".join(f"{name}={value}" for name, value in sorted(partition.group.items()))
+            return f"{partition.view_id}  {group}  {_short(partition.summary)}"
+        case TaskChanged(task=task):
+            return f"{task.id}  {task.status}"
         case JobDue(job=job):
             return job
 

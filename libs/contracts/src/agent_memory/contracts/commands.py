@@ -4,7 +4,17 @@ from datetime import datetime
 
 import msgspec
 
-from agent_memory.contracts.records import MemoryRecord, MemoryType, Message, Strategy, TimelineEvent
+from agent_memory.contracts.records import (
+    MemoryRecord,
+    MemoryType,
+    Message,
+    ModelUse,
+    Partition,
+    Strategy,
+    SummaryView,
+    Task,
+    TimelineEvent,
+)
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True, tag_field="type"):
@@ -18,7 +28,9 @@ class RecordEvents(Command, frozen=True, kw_only=True):
 
 
 class ReplaceWorkingMemory(Command, frozen=True, kw_only=True):
-    """The whole document of a session, as its client last saw it."""
+    """The whole document of a session, as its client last saw it. `token_limit`: how many tokens its model takes, which decides
+    when it is summarised. `promote`: its memories become long-term memories.
+    """
 
     session_id: str
     messages: list[Message] = []
@@ -29,6 +41,10 @@ class ReplaceWorkingMemory(Command, frozen=True, kw_only=True):
     strategy: Strategy = Strategy()
     ttl_seconds: int | None = None
     last_accessed: datetime | None = None
+    token_limit: int | None = None
+    promote: bool = False
+    expected_version: int | None = None
+    """Version that the caller saw (0: there was none): if the session is at another one, nothing happens but a Conflict."""
 
 
 class AppendMessages(Command, frozen=True, kw_only=True):
@@ -66,6 +82,87 @@ class EditMemory(Command, frozen=True, kw_only=True):
     pinned: bool | None = None
 
 
+class MergeMemories(Command, frozen=True, kw_only=True):
+    """Make one memory of several that say the same. `record` is the survivor afterwards; `versions` are those of the survivor
+    and of each source that the decision was made on: when one has changed since, nothing happens but a Conflict.
+    """
+
+    record: MemoryRecord
+    source_ids: list[str]
+    versions: dict[str, int]
+    use: ModelUse = ModelUse()
+
+
+class UnmergeMemory(Command, frozen=True, kw_only=True):
+    """Take the newest merge of a memory back: its sources are memories again, and it says what it said before."""
+
+    memory_id: str
+
+
+class EnrichMemory(Command, frozen=True, kw_only=True):
+    """Topics and entities that were found in a memory's text; they are added to those it has. `memory_hash`: of what was read."""
+
+    memory_id: str
+    memory_hash: str
+    topics: list[str] = []
+    entities: list[str] = []
+    use: ModelUse = ModelUse()
+
+
+class TouchMemories(Command, frozen=True, kw_only=True):
+    """Memories that a search returned. Counted at most once in `every_seconds` for each."""
+
+    memory_ids: list[str]
+    every_seconds: int = 900
+
+
+class SummarizeSession(Command, frozen=True, kw_only=True):
+    """The oldest messages of a document become part of its summary. `document_sequence`: of the whole-document change that the
+    summary was made on; when there was another since, nothing happens.
+    """
+
+    session_id: str
+    context: str
+    message_ids: list[str]
+    document_sequence: int
+    use: ModelUse = ModelUse()
+
+
+class RecordExtraction(Command, frozen=True, kw_only=True):
+    """What was drawn from messages. Each message counts once: what was extracted before makes no memory again."""
+
+    session_id: str
+    message_ids: list[str]
+    memories: list[MemoryRecord] = []
+    strategy: Strategy = Strategy()
+    use: ModelUse = ModelUse()
+
+
+class CreateSummaryView(Command, frozen=True, kw_only=True):
+    """Define a view; its id is new."""
+
+    view: SummaryView
+
+
+class DeleteSummaryView(Command, frozen=True, kw_only=True):
+    """Forget a view and its partitions; that there was none is as well."""
+
+    view_id: str
+
+
+class RecordPartition(Command, frozen=True, kw_only=True):
+    """The summary of one group of a view."""
+
+    partition: Partition
+    use: ModelUse = ModelUse()
+
+
+class ChangeTask(Command, frozen=True, kw_only=True):
+    """A task as it is now. One that has ended does not change any more; a new one names a view that exists."""
+
+    task: Task
+
+
 class ForgetMemories(Command, frozen=True, kw_only=True):
     """Delete memories by id; ids that do not exist are passed over."""
 
@@ -81,5 +178,22 @@ class Tick(Command, frozen=True, kw_only=True):
 
 
 AnyCommand = (
-    RecordEvents | ReplaceWorkingMemory | AppendMessages | DeleteWorkingMemory | StoreMemories | EditMemory | ForgetMemories | Tick
+    RecordEvents
+    | ReplaceWorkingMemory
+    | AppendMessages
+    | DeleteWorkingMemory
+    | SummarizeSession
+    | RecordExtraction
+    | StoreMemories
+    | EditMemory
+    | EnrichMemory
+    | TouchMemories
+    | MergeMemories
+    | UnmergeMemory
+    | ForgetMemories
+    | CreateSummaryView
+    | DeleteSummaryView
+    | RecordPartition
+    | ChangeTask
+    | Tick
 )

@@ -5,7 +5,7 @@ from typing import Literal
 
 import msgspec
 
-from agent_memory.contracts.records import MemoryRecord, Message, Strategy, TimelineEvent
+from agent_memory.contracts.records import MemoryRecord, Message, ModelUse, Partition, Strategy, SummaryView, Task, TimelineEvent
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True, tag_field="type"):
@@ -38,6 +38,7 @@ class WorkingMemoryReplaced(Event, frozen=True, kw_only=True):
     updated_at: datetime
     last_accessed: datetime
     sequence: int
+    token_limit: int | None = None
 
 
 class MessagesRestored(Event, frozen=True, kw_only=True):
@@ -58,19 +59,57 @@ class WorkingMemoryDeleted(Event, frozen=True, kw_only=True):
     reason: Literal["requested", "expired"] = "requested"
 
 
+class WorkingMemorySummarized(Event, frozen=True, kw_only=True):
+    """The oldest messages of a document became part of its summary. They stay on the timeline."""
+
+    session_id: str
+    context: str
+    message_ids: list[str]
+    at: datetime
+    sequence: int
+    use: ModelUse = ModelUse()
+
+
+class MemoriesExtracted(Event, frozen=True, kw_only=True):
+    """Messages were read for what is worth keeping; each is read once. `memory_ids`: what came of it."""
+
+    session_id: str
+    message_ids: list[str]
+    memory_ids: list[str] = []
+    at: datetime
+    sequence: int
+    strategy: Strategy = Strategy()
+    use: ModelUse = ModelUse()
+
+
 class MemoryStored(Event, frozen=True, kw_only=True):
     """A long-term memory was created or replaced. The full record after the change, so that order does not matter to readers."""
 
     record: MemoryRecord
     sequence: int
+    reason: Literal["requested", "promoted", "extracted", "unmerged"] = "requested"
+
+
+class Merge(msgspec.Struct, frozen=True, kw_only=True):
+    """What a merge made one: the survivor as it was before, and the sources as they were when they were forgotten."""
+
+    before: MemoryRecord
+    sources: list[MemoryRecord]
+    use: ModelUse = ModelUse()
 
 
 class MemoryEdited(Event, frozen=True, kw_only=True):
-    """Some fields of a memory were changed; `changed` names them. The full record after the change."""
+    """Some fields of a memory were changed; `changed` names them. The full record after the change.
+
+    `merge`: of what it was made when the reason is a merge, and what was taken back when it is the end of one.
+    """
 
     record: MemoryRecord
     changed: list[str]
     sequence: int
+    reason: Literal["requested", "merged", "unmerged", "enriched", "accessed"] = "requested"
+    merge: Merge | None = None
+    use: ModelUse = ModelUse()
 
 
 class MemoryForgotten(Event, frozen=True, kw_only=True):
@@ -80,6 +119,35 @@ class MemoryForgotten(Event, frozen=True, kw_only=True):
     at: datetime
     sequence: int
     reason: str = "requested"
+    into: str | None = None
+    """The memory that it became part of, when the reason is a merge."""
+
+
+class SummaryViewCreated(Event, frozen=True, kw_only=True):
+    """A view was defined."""
+
+    view: SummaryView
+    at: datetime
+
+
+class SummaryViewDeleted(Event, frozen=True, kw_only=True):
+    """A view is gone, and with it its partitions."""
+
+    view_id: str
+    at: datetime
+
+
+class PartitionSummarized(Event, frozen=True, kw_only=True):
+    """One group of a view was summarised."""
+
+    partition: Partition
+    use: ModelUse = ModelUse()
+
+
+class TaskChanged(Event, frozen=True, kw_only=True):
+    """A task began, ran or ended; as it is now."""
+
+    task: Task
 
 
 class JobDue(Event, frozen=True, kw_only=True):
@@ -94,9 +162,15 @@ AnyEvent = (
     | WorkingMemoryReplaced
     | MessagesRestored
     | WorkingMemoryDeleted
+    | WorkingMemorySummarized
+    | MemoriesExtracted
     | MemoryStored
     | MemoryEdited
     | MemoryForgotten
+    | SummaryViewCreated
+    | SummaryViewDeleted
+    | PartitionSummarized
+    | TaskChanged
     | JobDue
 )
 """`sequence` is the bus position of the command that caused the event: a lower one never undoes a higher one."""

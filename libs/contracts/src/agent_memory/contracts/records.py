@@ -114,6 +114,58 @@ class MemoryRecord(msgspec.Struct, frozen=True, kw_only=True):
     metadata: dict[str, object] = {}
 
 
+class ModelUse(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Which model made something, and what it took. An empty name: no model was asked. `cost` in US dollars, None if not known."""
+
+    model: str = ""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cost: float | None = None
+
+
+class SummaryView(msgspec.Struct, frozen=True, kw_only=True):
+    """What to summarise again and again: memories that pass the filters, one summary for each combination of `group_by`."""
+
+    id: str
+    name: str | None = None
+    source: str = "long_term"
+    group_by: list[str] = []
+    filters: dict[str, object] = {}
+    time_window_days: int | None = None
+    continuous: bool = False
+    prompt: str | None = None
+    model_name: str | None = None
+
+
+class Partition(msgspec.Struct, frozen=True, kw_only=True):
+    """The summary of one group of a view. `memory_ids`: what it was made from."""
+
+    view_id: str
+    group: dict[str, str]
+    summary: str
+    memory_count: int
+    empty: bool = False
+    empty_reason: str | None = None
+    computed_at: datetime
+    memory_ids: list[str] = []
+
+
+TaskStatus = Literal["pending", "running", "success", "failed"]
+
+
+class Task(msgspec.Struct, frozen=True, kw_only=True):
+    """Work that was asked for and is done in the background."""
+
+    id: str
+    type: str = "summary_view_full_run"
+    status: TaskStatus = "pending"
+    view_id: str | None = None
+    created_at: datetime
+    started_at: datetime | None = None
+    completed_at: datetime | None = None
+    error_message: str | None = None
+
+
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 

@@ -21,7 +21,8 @@ class EventsRecorded(Reply, frozen=True, kw_only=True):
 class WorkingMemoryChanged(Reply, frozen=True, kw_only=True):
     """A session is at `version` now. `created[i]`: whether message i of an append is new. Together with the command this is
     enough to tell what the document looks like: `created_at` survives replacement, `updated_ms` (UTC) is when it changed.
-    `superseded`: a newer change was recorded already, so the document did not change.
+    `superseded`: a newer change was recorded already, so the document did not change. `memories`: those of the document where
+    they differ from what was given; `extracted`: the messages of it that memories were drawn from.
     """
 
     session_id: str
@@ -30,10 +31,14 @@ class WorkingMemoryChanged(Reply, frozen=True, kw_only=True):
     superseded: bool = False
     created_at: datetime
     updated_ms: int
+    memories: list[msgspec.Raw] | None = None
+    extracted: list[str] = []
 
 
 class MemoriesStored(Reply, frozen=True, kw_only=True):
-    """One outcome per record of the request, in its order: created, replaced or unchanged."""
+    """One outcome per record of the request, in its order: created, replaced, unchanged, superseded,
+    or duplicate: then `memory_ids` has the id of the memory that says the same.
+    """
 
     memory_ids: list[str]
     outcomes: list[str]

@@ -1,5 +1,7 @@
 """Every name on the bus and in Redis, in one place. Keys carry what must stay together in a cluster as a `{hash tag}`."""
 
+from collections.abc import Mapping
+
 from agent_memory.contracts.records import Scope, escape
 
 COMMANDS = "am:commands"
@@ -40,6 +42,22 @@ def memory_stream(tenant: str, memory_id: str) -> str:
 def job_stream(tenant: str, job: str) -> str:
     """Log stream of one scheduled job."""
     return f"job/{escape(tenant)}/{escape(job)}"
+
+
+def view_stream(tenant: str, view_id: str) -> str:
+    """Log stream of one summary view."""
+    return f"view/{escape(tenant)}/{escape(view_id)}"
+
+
+def partition_stream(tenant: str, view_id: str, group: Mapping[str, str]) -> str:
+    """Log stream of one group of a summary view."""
+    parts = "/".join(f"{escape(name)}={escape(value)}" for name, value in sorted(group.items()))
+    return f"partition/{escape(tenant)}/{escape(view_id)}/{parts}"
+
+
+def task_stream(tenant: str, task_id: str) -> str:
+    """Log stream of one task."""
+    return f"task/{escape(tenant)}/{escape(task_id)}"
 
 
 def working_memory_keys(stream: str) -> tuple[str, str, str]:

@@ -1,5 +1,7 @@
 """What is written to the log in one transaction, and what is read back from it."""
 
+from typing import Literal
+
 import msgspec
 
 from agent_memory.contracts.records import Scope
@@ -56,6 +58,20 @@ class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     state: bytes
 
 
+class ClaimChange(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What happens to the claim of a memory on a content, of which each tenant has at most one.
+
+    `insert`: it must be free, else the whole batch fails with Duplicate; `offer`: taken if it is free; `move`: from `held_by` to
+    this memory; `delete`: given up by this memory; `drop`: this memory gives up all it has.
+    """
+
+    kind: Literal["insert", "offer", "move", "delete", "drop"]
+    tenant: str
+    memory_id: str
+    memory_hash: str = ""
+    held_by: str = ""
+
+
 class Batch(msgspec.Struct, kw_only=True):
     """Everything that one transaction writes: all of it or nothing."""
 
@@ -63,6 +79,7 @@ class Batch(msgspec.Struct, kw_only=True):
     commands: list[CommandOutcome] = []
     sessions: list[SessionRow] = []
     snapshots: list[Snapshot] = []
+    claims: list[ClaimChange] = []
 
 
 class StoredEvent(msgspec.Struct, frozen=True):
@@ -77,7 +94,7 @@ class StoredEvent(msgspec.Struct, frozen=True):
 
 
 class Duplicate(Exception):
-    """An event id, stream version, command id or idempotency key is in the log already; nothing of the batch was written."""
+    """An event id, stream version, command id, idempotency key or claim is in the log already; nothing of the batch was written."""
 
     def __init__(self, constraint: str) -> None:
         super().__init__(f"already recorded: {constraint}")

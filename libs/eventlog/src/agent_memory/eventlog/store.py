@@ -63,6 +63,37 @@ APPEND = """
     )
     SELECT base FROM head
 """
+_CLAIMS = "json_to_recordset(%(claims)s::json) AS c(kind text, tenant text, memory_hash text, memory_id text, held_by text)"
+_SAME = "claims.tenant = c.tenant AND claims.memory_hash = c.memory_hash"
+APPEND_WITH_CLAIMS = (
+    APPEND.removesuffix("    SELECT base FROM head\n").rstrip()
+    + f""",
+    claimed AS (
+        INSERT INTO claims (tenant, memory_hash, memory_id)
+        SELECT c.tenant, c.memory_hash, c.memory_id FROM head, {_CLAIMS} WHERE c.kind = 'insert'
+    ),
+    offered AS (
+        INSERT INTO claims (tenant, memory_hash, memory_id)
+        SELECT c.tenant, c.memory_hash, c.memory_id FROM head, {_CLAIMS} WHERE c.kind = 'offer'
+        ON CONFLICT DO NOTHING
+    ),
+    handed_over AS (
+        UPDATE claims SET memory_id = c.memory_id FROM head, {_CLAIMS}
+        WHERE c.kind = 'move' AND {_SAME} AND claims.memory_id = c.held_by
+    ),
+    released AS (
+        DELETE FROM claims USING head, {_CLAIMS} WHERE c.kind = 'delete' AND {_SAME} AND claims.memory_id = c.memory_id
+    ),
+    dropped AS (
+        DELETE FROM claims USING head, {_CLAIMS}
+        WHERE c.kind = 'drop' AND claims.tenant = c.tenant AND claims.memory_id = c.memory_id
+        AND NOT EXISTS (SELECT FROM {_CLAIMS.replace(" AS c(", " AS m(")} WHERE m.kind = 'move' AND m.tenant = claims.tenant
+                        AND m.memory_hash = claims.memory_hash)
+    )
+    SELECT base FROM head
+"""
+)
+"""Apart, because most batches change no claims, and a longer statement costs each of them."""
 NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 UPSERT_SNAPSHOT = """
     INSERT INTO snapshots (stream, version, state) VALUES (%s, %s, %s)
@@ -126,7 +157,7 @@ class Writing:
 
     async def append(self, batch: Batch, recorded_ms: int) -> int:
         """Writes the batch; returns the position of its first event."""
-        cursor = await self._connection.execute(APPEND, _parameters(batch, recorded_ms))
+        cursor = await self._connection.execute(APPEND_WITH_CLAIMS if batch.claims else APPEND, parameters(batch, recorded_ms))
         row = await cursor.fetchone()
         assert row is not None, "log_head has lost its row"
         if batch.snapshots:
@@ -174,6 +205,16 @@ class Writing:
         )
         return {(row[0], row[1]): row[2] for row in await cursor.fetchall()}
 
+    async def claims(self, wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
+        """Of the given (tenant, memory hash) those that a memory stands for, with its id."""
+        pairs = list(wanted)
+        cursor = await self._connection.execute(
+            "SELECT c.tenant, c.memory_hash, c.memory_id FROM unnest(%s::text[], %s::text[]) AS wanted(tenant, memory_hash)"
+            " JOIN claims c ON c.tenant = wanted.tenant AND c.memory_hash = wanted.memory_hash",
+            ([tenant for tenant, _ in pairs], [memory_hash for _, memory_hash in pairs]),
+        )
+        return {(row[0], row[1]): row[2] for row in await cursor.fetchall()}
+
     async def outcomes(self, ids: Sequence[str], keys: Sequence[tuple[str, str]]) -> list[CommandOutcome]:
         """What is recorded of commands with these ids or these (tenant, idempotency key)."""
         cursor = await self._connection.execute(
@@ -191,7 +232,8 @@ class Writing:
         ]
 
 
-def _parameters(batch: Batch, recorded_ms: int) -> dict[str, object]:
+def parameters(batch: Batch, recorded_ms: int) -> dict[str, object]:
+    """What `APPEND` is executed with. Raises Unwritable for a NUL character."""
     return {
         "count": len(batch.events),
         "recorded_ms": recorded_ms,
@@ -200,6 +242,7 @@ def _parameters(batch: Batch, recorded_ms: int) -> dict[str, object]:
         "metadata": _joined([event.metadata for event in batch.events]),
         "commands": encode([_command(command) for command in batch.commands]).decode(),
         "sessions": encode([_session_row(session) for session in batch.sessions]).decode(),
+        **({"claims": encode(batch.claims).decode()} if batch.claims else {}),
     }
 
 

@@ -64,6 +64,22 @@ snapshots = Table(
     Column("state", LargeBinary, nullable=False),
 )
 
+claims = Table(
+    "claims",
+    metadata,
+    Column("tenant", Text, primary_key=True),
+    Column("memory_hash", Text, primary_key=True),
+    Column("memory_id", Text, nullable=False),
+)
+
+completions = Table(
+    "completions",
+    metadata,
+    Column("request_hash", LargeBinary, primary_key=True),
+    Column("answer", JSON, nullable=False),
+    Column("recorded_ms", BigInteger, nullable=False),
+)
+
 embeddings = Table(
     "embeddings",
     metadata,

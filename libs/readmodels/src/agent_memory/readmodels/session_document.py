@@ -3,14 +3,17 @@
 from datetime import datetime
 
 import msgspec
+from msgspec.structs import replace
 
 from agent_memory.contracts.codec import encode
 from agent_memory.contracts.events import (
     Event,
     EventRecorded,
+    MemoriesExtracted,
     MessagesRestored,
     WorkingMemoryDeleted,
     WorkingMemoryReplaced,
+    WorkingMemorySummarized,
 )
 from agent_memory.contracts.records import EPOCH, Message, Scope, Strategy, is_message, message_of, to_datetime
 
@@ -37,6 +40,7 @@ class Session(msgspec.Struct, kw_only=True):
     sequence: int = 0
     document: Document | None = None
     messages: dict[str, Message] = {}
+    extracted: set[str] = set()
     updated_at: datetime = EPOCH
     last_accessed: datetime = EPOCH
     expires_ms: int | None = None
@@ -74,10 +78,19 @@ def evolve(session: Session, event: Event, scope: Scope, at_ms: int) -> Session:
             _append(session, messages, scope, session_id, at_ms)
         case WorkingMemoryReplaced():
             edits = {message.id: message for message in event.edits}
-            session.messages = {id_: edits.get(id_) or session.messages[id_] for id_ in event.order}
+            session.messages = {id_: _marked(session, edits.get(id_) or session.messages[id_]) for id_ in event.order}
             session.document, session.sequence = replaced_document(scope, event), event.sequence
             session.updated_at, session.last_accessed = event.updated_at, event.last_accessed
             _renew(session, at_ms)
+        case WorkingMemorySummarized(message_ids=message_ids, context=context, use=use) if session.document is not None:
+            tokens = session.document.tokens + use.prompt_tokens + use.completion_tokens
+            session.document = replace(session.document, context=context, tokens=tokens)
+            for message_id in message_ids:
+                session.messages.pop(message_id, None)
+            session.updated_at = event.at
+        case MemoriesExtracted(message_ids=message_ids):
+            session.extracted.update(message_ids)
+            session.messages = {id_: _marked(session, message) for id_, message in session.messages.items()}
         case WorkingMemoryDeleted(sequence=sequence):
             session.document, session.messages, session.expires_ms = None, {}, None
             session.sequence = max(session.sequence, sequence)
@@ -96,9 +109,15 @@ def _append(session: Session, messages: list[Message], scope: Scope, session_id:
     if session.document is None:
         session.document, session.messages = new_document(scope, session_id, now), {}
         session.last_accessed = now
-    session.messages.update({message.id: message for message in messages})
+    session.messages.update({message.id: _marked(session, message) for message in messages})
     session.updated_at = now
     _renew(session, at_ms)
+
+
+def _marked(session: Session, message: Message) -> Message:
+    if message.id in session.extracted and message.discrete_memory_extracted != "t":
+        return replace(message, discrete_memory_extracted="t")
+    return message
 
 
 def _renew(session: Session, at_ms: int) -> None:

@@ -77,6 +77,24 @@ STATEMENTS = (
         state bytea NOT NULL
     )
     """,
+    # Which memory stands for a content: one fact becomes one memory, however many say it at once.
+    """
+    CREATE TABLE claims (
+        tenant text COLLATE "C" NOT NULL,
+        memory_hash text COLLATE "C" NOT NULL,
+        memory_id text COLLATE "C" NOT NULL,
+        PRIMARY KEY (tenant, memory_hash)
+    )
+    """,
+    "CREATE INDEX claims_by_memory ON claims (tenant, memory_id)",
+    # What models answered, by what they were asked: kept before anything is made of it, so that it is never paid for twice.
+    """
+    CREATE TABLE completions (
+        request_hash bytea PRIMARY KEY,
+        answer json NOT NULL,
+        recorded_ms bigint NOT NULL
+    )
+    """,
     """
     CREATE TABLE embeddings (
         model text COLLATE "C" NOT NULL,
@@ -96,5 +114,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for table in ("embeddings", "snapshots", "sessions", "commands", "events", "log_head"):
+    for table in ("embeddings", "completions", "claims", "snapshots", "sessions", "commands", "events", "log_head"):
         op.execute(f"DROP TABLE {table}")

@@ -107,7 +107,7 @@ class MemorySystem:
                 return self._edit(command)
             case commands.ForgetMemories(memory_ids=memory_ids):
                 return replies.MemoriesForgotten(memory_ids=[each for each in memory_ids if self.records.pop(each, None)])
-            case commands.Tick():
+            case _:
                 return replies.Acknowledged()
 
     def _record(self, scope: Scope, event: TimelineEvent) -> bool:

@@ -4,118 +4,49 @@
 command of the batch sees what the one before it did. When a batch is not written, its facts are thrown away.
 """
 
-from collections.abc import Iterable
-
-import msgspec
+from msgspec.structs import replace
 
 from agent_memory.contracts import streams
-from agent_memory.contracts.codec import encode
 from agent_memory.contracts.commands import (
-    AnyCommand,
     AppendMessages,
+    ChangeTask,
+    CreateSummaryView,
+    DeleteSummaryView,
     DeleteWorkingMemory,
     EditMemory,
+    EnrichMemory,
     ForgetMemories,
+    MergeMemories,
     RecordEvents,
+    RecordExtraction,
+    RecordPartition,
     ReplaceWorkingMemory,
     StoreMemories,
+    SummarizeSession,
     Tick,
+    TouchMemories,
+    UnmergeMemory,
 )
 from agent_memory.contracts.events import (
     Event,
     EventRecorded,
     JobDue,
+    MemoriesExtracted,
     MessagesRestored,
     WorkingMemoryDeleted,
     WorkingMemoryReplaced,
+    WorkingMemorySummarized,
 )
-from agent_memory.contracts.records import MemoryRecord, Scope, to_datetime
-from agent_memory.contracts.replies import (
-    Acknowledged,
-    AnyReply,
-    EventsRecorded,
-    MemoriesForgotten,
-    MemoriesStored,
-    MemoryChanged,
-    WorkingMemoryChanged,
-)
-from agent_memory.ingest import memories, sessions
-from agent_memory.ingest.memories import Memory
-from agent_memory.ingest.sessions import Session, Taken
+from agent_memory.contracts.records import Scope, to_datetime
+from agent_memory.contracts.replies import Acknowledged, EventsRecorded, WorkingMemoryChanged
+from agent_memory.ingest import sessions, views_and_tasks
+from agent_memory.ingest.decide_memories import decide_memory, extract, promote
+from agent_memory.ingest.facts import Decision, Emitted, Facts, Request
+from agent_memory.ingest.sessions import Session
+from agent_memory.ingest.views_and_tasks import Newest
 
-
-class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """A command with what is true of it alone: whose, at which bus position, at what time (UTC milliseconds)."""
-
-    command: AnyCommand
-    scope: Scope
-    sequence: int
-    now_ms: int
-
-
-class Facts(msgspec.Struct, kw_only=True):
-    """What is known before deciding. States are made on first use for streams that have no events yet."""
-
-    sessions: dict[str, Session] = {}
-    memories: dict[str, Memory] = {}
-    jobs: dict[str, int] = {}
-    taken: Taken = msgspec.field(default_factory=dict)
-
-
-class Emitted(msgspec.Struct, frozen=True):
-    """An event with its place in a stream."""
-
-    stream: str
-    version: int
-    event: Event
-    scope: Scope
-
-
-class Decision(msgspec.Struct, frozen=True, kw_only=True):
-    """`touched`: the sessions that got events, and whether each had a document before that is still valid."""
-
-    events: list[Emitted]
-    reply: AnyReply
-    touched: dict[str, bool] = {}
-
-
-def session_streams(request: Request) -> Iterable[str]:
-    """Streams of the sessions that the command asks about."""
-    match request.command:
-        case RecordEvents(events=events):
-            return {streams.session_stream(request.scope, event.session_id) for event in events}
-        case ReplaceWorkingMemory(session_id=id_) | AppendMessages(session_id=id_) | DeleteWorkingMemory(session_id=id_):
-            return (streams.session_stream(request.scope, id_),)
-        case _:
-            return ()
-
-
-def latest_streams(request: Request) -> Iterable[str]:
-    """Streams whose newest event is their state."""
-    tenant = request.scope.tenant
-    match request.command:
-        case StoreMemories(memories=records):
-            return {streams.memory_stream(tenant, record.id) for record in records}
-        case EditMemory(memory_id=id_):
-            return (streams.memory_stream(tenant, id_),)
-        case ForgetMemories(memory_ids=ids):
-            return {streams.memory_stream(tenant, id_) for id_ in ids}
-        case Tick(job=job):
-            return (streams.job_stream(tenant, job),)
-        case _:
-            return ()
-
-
-def claimed_ids(request: Request) -> Iterable[tuple[str, str]]:
-    """(scope path, event id) pairs that the command may record."""
-    path = request.scope.path
-    match request.command:
-        case RecordEvents(events=events):
-            return [(path, event.event_id) for event in events]
-        case ReplaceWorkingMemory(session_id=id_, messages=messages) | AppendMessages(session_id=id_, messages=messages):
-            return [(path, event_id) for m in messages for event_id in (m.id, f"{id_}:{m.id}")]
-        case _:
-            return ()
+SessionCommand = AppendMessages | ReplaceWorkingMemory | DeleteWorkingMemory | SummarizeSession | RecordExtraction
+ViewCommand = CreateSummaryView | DeleteSummaryView | RecordPartition | ChangeTask
 
 
 def decide(request: Request, facts: Facts) -> Decision:
@@ -124,14 +55,14 @@ def decide(request: Request, facts: Facts) -> Decision:
     match command:
         case RecordEvents():
             return _record_events(command, request, facts)
-        case AppendMessages() | ReplaceWorkingMemory() | DeleteWorkingMemory():
+        case AppendMessages() | ReplaceWorkingMemory() | DeleteWorkingMemory() | SummarizeSession() | RecordExtraction():
             return _change_session(command, request, facts)
-        case StoreMemories():
-            return _store_memories(command, request, facts)
-        case EditMemory():
-            return _edit_memory(command, request, facts)
-        case ForgetMemories():
-            return _forget_memories(command, request, facts)
+        case (
+            StoreMemories() | EditMemory() | EnrichMemory() | TouchMemories() | MergeMemories() | UnmergeMemory() | ForgetMemories()
+        ):
+            return decide_memory(command, request, facts)
+        case CreateSummaryView() | DeleteSummaryView() | RecordPartition() | ChangeTask():
+            return _change_view(command, request, facts)
         case Tick():
             return _tick(command, request, facts)
 
@@ -165,27 +96,33 @@ def _record_events(command: RecordEvents, request: Request, facts: Facts) -> Dec
     return Decision(events=emitted, reply=EventsRecorded(event_ids=ids, created=created), touched=touched)
 
 
-def _change_session(
-    command: AppendMessages | ReplaceWorkingMemory | DeleteWorkingMemory, request: Request, facts: Facts
-) -> Decision:
+def _change_session(command: SessionCommand, request: Request, facts: Facts) -> Decision:
     stream = streams.session_stream(request.scope, command.session_id)
     session = facts.sessions.setdefault(stream, Session())
     was_alive, path = session.alive and not sessions.is_expired(session, request.now_ms), request.scope.path
-    superseded = request.sequence <= session.sequence
+    sequence, now_ms = request.sequence, request.now_ms
+    superseded = sequence <= session.sequence
     created: list[bool] = []
+    beside: list[Emitted] = []
+    memories = None
     match command:
         case AppendMessages():
             new, created = sessions.append(
-                command, session, path=path, stream=stream, taken=facts.taken, sequence=request.sequence, now_ms=request.now_ms
+                command, session, path=path, stream=stream, taken=facts.taken, sequence=sequence, now_ms=now_ms
             )
             if new:
-                new = [*sessions.expiry(command.session_id, session, request.now_ms, request.sequence), *new]
+                new = [*sessions.expiry(command.session_id, session, now_ms, sequence), *new]
         case ReplaceWorkingMemory():
-            new = sessions.replace(
-                command, session, path=path, stream=stream, taken=facts.taken, sequence=request.sequence, now_ms=request.now_ms
-            )
+            new = sessions.replace(command, session, path=path, stream=stream, taken=facts.taken, sequence=sequence, now_ms=now_ms)
+            if command.promote and command.memories and not superseded:
+                beside, memories = promote(command, request, facts)
+                new = [*new[:-1], replace(new[-1], memories=memories)]
         case DeleteWorkingMemory():
-            new = sessions.delete(command, session, sequence=request.sequence, now_ms=request.now_ms)
+            new = sessions.delete(command, session, sequence=sequence, now_ms=now_ms)
+        case SummarizeSession():
+            new = sessions.summarize(command, session, sequence=sequence, now_ms=now_ms)
+        case RecordExtraction():
+            beside, new = extract(command, session, request, facts)
     emitted = _fold_session(stream, session, new, request)
     reply = WorkingMemoryChanged(
         session_id=command.session_id,
@@ -193,9 +130,11 @@ def _change_session(
         created=created,
         superseded=superseded,
         created_at=session.created_at,
-        updated_ms=request.now_ms,
+        updated_ms=now_ms,
+        memories=memories,
+        extracted=[id_ for id_ in session.messages if id_ in session.extracted] if session.extracted else [],
     )
-    return Decision(events=emitted, reply=reply, touched={stream: was_alive} if emitted else {})
+    return Decision(events=[*beside, *emitted], reply=reply, touched={stream: was_alive} if emitted else {})
 
 
 def _fold_session(stream: str, session: Session, events: list[Event], request: Request) -> list[Emitted]:
@@ -206,60 +145,43 @@ def _fold_session(stream: str, session: Session, events: list[Event], request: R
     return emitted
 
 
-def _store_memories(command: StoreMemories, request: Request, facts: Facts) -> Decision:
-    emitted: list[Emitted] = []
-    outcomes = []
-    for record in command.memories:
-        memory, stream = _memory(record.id, request, facts)
-        events, outcome = memories.store(record, memory, request.sequence)
-        emitted += _fold_memory(stream, memory, events, _scope_of(record, request.scope))
-        outcomes.append(outcome)
-    reply = MemoriesStored(memory_ids=[record.id for record in command.memories], outcomes=outcomes)
-    return Decision(events=emitted, reply=reply)
+def _change_view(command: ViewCommand, request: Request, facts: Facts) -> Decision:
+    tenant, now = request.scope.tenant, to_datetime(request.now_ms)
+    match command:
+        case CreateSummaryView(view=view):
+            stream = streams.view_stream(tenant, view.id)
+            new = views_and_tasks.create_view(command, _newest(stream, facts), now)
+        case DeleteSummaryView(view_id=view_id):
+            stream = streams.view_stream(tenant, view_id)
+            new = views_and_tasks.delete_view(command, _newest(stream, facts), now)
+        case RecordPartition(partition=partition):
+            stream = streams.partition_stream(tenant, partition.view_id, partition.group)
+            of = _newest(streams.view_stream(tenant, partition.view_id), facts)
+            new = views_and_tasks.record_partition(command, of, _newest(stream, facts))
+        case ChangeTask(task=task):
+            stream = streams.task_stream(tenant, task.id)
+            owner = None if task.view_id is None else _newest(streams.view_stream(tenant, task.view_id), facts)
+            new = views_and_tasks.change_task(command, owner, _newest(stream, facts))
+    return Decision(events=_fold_newest(stream, new, Scope(tenant=tenant), facts), reply=Acknowledged())
 
 
-def _edit_memory(command: EditMemory, request: Request, facts: Facts) -> Decision:
-    memory, stream = _memory(command.memory_id, request, facts)
-    events, record = memories.edit(command, memory, request.sequence, to_datetime(request.now_ms))
-    emitted = _fold_memory(stream, memory, events, _scope_of(record, request.scope))
-    return Decision(events=emitted, reply=MemoryChanged(record=msgspec.Raw(encode(record))))
+def _newest(stream: str, facts: Facts) -> Newest:
+    return facts.newest.setdefault(stream, Newest())
 
 
-def _forget_memories(command: ForgetMemories, request: Request, facts: Facts) -> Decision:
-    emitted: list[Emitted] = []
-    gone = []
-    for memory_id in dict.fromkeys(command.memory_ids):
-        memory, stream = _memory(memory_id, request, facts)
-        scope = request.scope if memory.record is None else _scope_of(memory.record, request.scope)
-        now = to_datetime(request.now_ms)
-        if events := memories.forget(memory_id, memory, request.sequence, now, command.reason):
-            emitted += _fold_memory(stream, memory, events, scope)
-            gone.append(memory_id)
-    return Decision(events=emitted, reply=MemoriesForgotten(memory_ids=gone))
-
-
-def _memory(memory_id: str, request: Request, facts: Facts) -> tuple[Memory, str]:
-    stream = streams.memory_stream(request.scope.tenant, memory_id)
-    return facts.memories.setdefault(stream, Memory()), stream
-
-
-def _fold_memory(stream: str, memory: Memory, events: list[Event], scope: Scope) -> list[Emitted]:
+def _fold_newest(stream: str, events: list[Event], scope: Scope, facts: Facts) -> list[Emitted]:
     emitted = []
     for event in events:
-        memories.evolve(memory, event)
-        emitted.append(Emitted(stream, memory.version, event, scope))
+        known = _newest(stream, facts)
+        known.version, known.event = known.version + 1, event
+        emitted.append(Emitted(stream, known.version, event, scope))
     return emitted
-
-
-def _scope_of(record: MemoryRecord, scope: Scope) -> Scope:
-    return Scope(tenant=scope.tenant, namespace=record.namespace or "", user_id=record.user_id or "")
 
 
 def _tick(command: Tick, request: Request, facts: Facts) -> Decision:
     stream = streams.job_stream(request.scope.tenant, command.job)
-    version = facts.jobs[stream] = facts.jobs.get(stream, 0) + 1
     event = JobDue(job=command.job, due_ms=command.due_ms)
-    return Decision(events=[Emitted(stream, version, event, request.scope)], reply=Acknowledged())
+    return Decision(events=_fold_newest(stream, [event], request.scope, facts), reply=Acknowledged())
 
 
 def timeline_key(event: Event) -> tuple[str | None, int | None]:
@@ -274,7 +196,9 @@ def session_id_of(event: Event) -> str:
     match event:
         case EventRecorded(event=recorded):
             return recorded.session_id
-        case WorkingMemoryReplaced() | MessagesRestored() | WorkingMemoryDeleted():
+        case (
+            WorkingMemoryReplaced() | MessagesRestored() | WorkingMemoryDeleted() | WorkingMemorySummarized() | MemoriesExtracted()
+        ):
             return event.session_id
         case _:
             raise TypeError(f"{type(event).__name__} is not an event of a session")

@@ -23,7 +23,8 @@ from agent_memory.eventlog.rows import Duplicate, LogUnavailable, Unwritable
 from agent_memory.eventlog.store import EventStore, Writing
 from agent_memory.ingest import loading
 from agent_memory.ingest.cache import SessionCache
-from agent_memory.ingest.domain import Facts, Request, decide, session_streams
+from agent_memory.ingest.domain import decide
+from agent_memory.ingest.facts import Facts, Request, session_streams
 from agent_memory.ingest.writing import Plan, Planned
 from agent_memory.readmodels.sessions import SessionWriter, ViewWrite
 from agent_memory.runtime import telemetry
@@ -34,6 +35,9 @@ log = structlog.get_logger("ingest")
 
 DATA = DATA_FIELD.encode()
 CRASHING_DELIVERIES = 5
+SET_ASIDE = "waiting-for-postgres"
+"""Consumer that holds commands while Postgres is away, until a replica claims them again."""
+
 AWAY = Fault(
     name="Unavailable", detail="the event log cannot be reached; send the same request again with the same Idempotency-Key"
 )
@@ -257,7 +261,10 @@ class Ingest:
             pipeline.xdel(COMMANDS, *ids)
 
     async def _away(self, received: list[Received], error: LogUnavailable) -> None:
-        """Nobody waits for Postgres: callers hear now, the commands stay pending and are recorded when it is back."""
+        """Nobody waits for Postgres: callers hear now, the commands stay pending and are recorded when it is back.
+
+        However long that takes: a delivery that ended so is no sign of a command that kills whoever takes it, and does not count.
+        """
         telemetry.ERRORS.labels("ingest", "LogUnavailable").inc()
         log.warning("log unavailable", error=error.args[0], commands=len(received))
         pipeline = self._redis.pipeline(transaction=False)
@@ -265,6 +272,8 @@ class Ingest:
             if one.envelope.reply_to:
                 body = encode(ReplyEnvelope(command_id=one.envelope.id, reply=Failed(fault=AWAY)))
                 pipeline.publish(replies_channel(one.envelope.reply_to), body)
+        ids = [one.entry.id for one in received]
+        pipeline.xclaim(COMMANDS, INGEST_GROUP, SET_ASIDE, 0, ids, retrycount=1, justid=True)
         await pipeline.execute()
 
     async def _give_up(

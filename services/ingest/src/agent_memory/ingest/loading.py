@@ -7,9 +7,20 @@ from agent_memory.eventlog.rows import Snapshot
 from agent_memory.eventlog.store import Writing
 from agent_memory.ingest import memories, sessions
 from agent_memory.ingest.cache import SessionCache
-from agent_memory.ingest.domain import Facts, Request, claimed_ids, latest_streams, session_streams
+from agent_memory.ingest.facts import (
+    Facts,
+    Request,
+    claimed_hashes,
+    claimed_ids,
+    history_streams,
+    memory_streams,
+    newest_streams,
+    restored_streams,
+    session_streams,
+)
 from agent_memory.ingest.memories import Memory
 from agent_memory.ingest.sessions import Session
+from agent_memory.ingest.views_and_tasks import Newest
 
 SNAPSHOT_EVERY = 500
 decode_session = msgspec.json.Decoder(Session).decode
@@ -27,9 +38,12 @@ async def load(requests: list[Request], log: Writing, cache: SessionCache | None
             facts.sessions[stream] = session
     if missing:
         facts.sessions |= await load_sessions(missing, log)
-    latest = {stream for request in requests for stream in latest_streams(request)}
-    if latest:
-        await _load_latest(sorted(latest), log, facts)
+    for stream in {stream for request in requests for stream in history_streams(request)}:
+        facts.histories[stream] = [decode_event(stored.type, stored.data) for stored in await log.stream(stream)]
+    await _load_newest(requests, log, facts)
+    hashes = {pair for request in requests for pair in claimed_hashes(request, facts)}
+    if hashes:
+        facts.claims.stored.update(await log.claims(hashes))
     return facts
 
 
@@ -65,11 +79,16 @@ def due_snapshot(stream: str, session: Session) -> Snapshot | None:
     return Snapshot(stream=stream, version=session.version, state=encode(session))
 
 
-async def _load_latest(streams: list[str], log: Writing, facts: Facts) -> None:
-    for stream, stored in (await log.latest(streams)).items():
-        if stream.startswith("job/"):
-            facts.jobs[stream] = stored.version
-            continue
-        memory = memories.evolve(Memory(), decode_event(stored.type, stored.data))
-        memory.version = stored.version
-        facts.memories[stream] = memory
+async def _load_newest(requests: list[Request], log: Writing, facts: Facts) -> None:
+    """States that the newest event of a stream tells."""
+    of_memories = {stream for request in requests for stream in (*memory_streams(request), *restored_streams(request, facts))}
+    others = {stream for request in requests for stream in newest_streams(request)}
+    if not of_memories and not others:
+        return
+    for stream, stored in (await log.latest(sorted(of_memories | others))).items():
+        event = decode_event(stored.type, stored.data)
+        if stream in of_memories:
+            memory = facts.memories[stream] = memories.evolve(Memory(), event)
+            memory.version = stored.version
+        else:
+            facts.newest[stream] = Newest(version=stored.version, event=event)

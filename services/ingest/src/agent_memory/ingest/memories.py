@@ -4,11 +4,12 @@ import json
 from collections.abc import Mapping
 from datetime import datetime
 from hashlib import sha256
+from typing import Literal
 
 import msgspec
 from msgspec.structs import replace
 
-from agent_memory.contracts.commands import EditMemory
+from agent_memory.contracts.commands import EditMemory, EnrichMemory
 from agent_memory.contracts.errors import NotFound
 from agent_memory.contracts.events import Event, MemoryEdited, MemoryForgotten, MemoryStored
 from agent_memory.contracts.records import MemoryRecord
@@ -17,15 +18,20 @@ HASHED = ("text", "user_id", "session_id", "namespace", "memory_type")
 VOLATILE = {"created_at", "updated_at", "last_accessed", "persisted_at", "access_count", "memory_hash"}
 """Fields that say when, not what: a record that differs in these alone is the same memory."""
 
+Reason = Literal["requested", "promoted", "extracted", "unmerged"]
+
 EDITABLE = ("text", "topics", "entities", "memory_type", "namespace", "user_id", "session_id", "event_date", "pinned")
 
 
 class Memory(msgspec.Struct, kw_only=True):
-    """The record, None when there is none or it was forgotten; `sequence` of the command that changed it last."""
+    """The record, None when there is none or it was forgotten; `sequence` of the command that changed it last; `into`: the memory
+    that it was merged into.
+    """
 
     version: int = 0
     sequence: int = 0
     record: MemoryRecord | None = None
+    into: str | None = None
 
 
 def memory_hash(record: MemoryRecord) -> str:
@@ -33,17 +39,23 @@ def memory_hash(record: MemoryRecord) -> str:
     return sha256(json.dumps({name: getattr(record, name) for name in HASHED}, sort_keys=True).encode()).hexdigest()
 
 
-def store(record: MemoryRecord, memory: Memory, sequence: int) -> tuple[list[Event], str]:
-    """Creates or replaces; the same content again is no event. A command older than the last change does nothing."""
+def hashed(record: MemoryRecord) -> MemoryRecord:
+    """The record with the hash of what it says now."""
+    return replace(record, memory_hash=memory_hash(record))
+
+
+def store(record: MemoryRecord, memory: Memory, sequence: int, reason: Reason = "requested") -> tuple[list[Event], str]:
+    """Creates or replaces with a hashed record; the same content again is no event. A command older than the last change does
+    nothing.
+    """
     if sequence < memory.sequence:
         return [], "superseded"
-    record = replace(record, memory_hash=memory_hash(record))
     known = memory.record
     if known is not None:
         if _content(known) == _content(record):
             return [], "unchanged"
         record = replace(record, persisted_at=known.persisted_at)
-    return [MemoryStored(record=record, sequence=sequence)], "created" if known is None else "replaced"
+    return [MemoryStored(record=record, sequence=sequence, reason=reason)], "created" if known is None else "replaced"
 
 
 def edit(command: EditMemory, memory: Memory, sequence: int, now: datetime) -> tuple[list[Event], MemoryRecord]:
@@ -53,8 +65,7 @@ def edit(command: EditMemory, memory: Memory, sequence: int, now: datetime) -> t
     if sequence < memory.sequence:
         return [], memory.record
     given = {name: value for name in EDITABLE if (value := getattr(command, name)) is not None}
-    record = replace(memory.record, **given, updated_at=now)
-    record = replace(record, memory_hash=memory_hash(record))
+    record = hashed(replace(memory.record, **given, updated_at=now))
     return [MemoryEdited(record=record, changed=sorted(given), sequence=sequence)], record
 
 
@@ -65,17 +76,46 @@ def forget(memory_id: str, memory: Memory, sequence: int, now: datetime, reason:
     return [MemoryForgotten(memory_id=memory_id, at=now, sequence=sequence, reason=reason)]
 
 
+def enrich(command: EnrichMemory, memory: Memory, sequence: int, now: datetime) -> list[Event]:
+    """Adds what was found in the text to what is there, unless the memory says something else by now."""
+    record = memory.record
+    if record is None or record.memory_hash != command.memory_hash:
+        return []
+    found = {"topics": _with(record.topics, command.topics), "entities": _with(record.entities, command.entities)}
+    changed = sorted(name for name, values in found.items() if values != getattr(record, name))
+    if not changed:
+        return []
+    record = replace(record, **found, updated_at=now)
+    return [
+        MemoryEdited(record=record, changed=changed, sequence=max(sequence, memory.sequence), reason="enriched", use=command.use)
+    ]
+
+
+def touch(memory: Memory, every_seconds: int, now: datetime) -> list[Event]:
+    """Counts that a memory was of use. Not a change of what it says: a newer one is never superseded by it."""
+    record = memory.record
+    if record is None or (now - record.last_accessed).total_seconds() < every_seconds:
+        return []
+    record = replace(record, last_accessed=now, access_count=record.access_count + 1)
+    return [MemoryEdited(record=record, changed=["access_count", "last_accessed"], sequence=memory.sequence, reason="accessed")]
+
+
 def evolve(memory: Memory, event: Event) -> Memory:
     """Folds one event into the state, in place."""
     memory.version += 1
     match event:
         case MemoryStored(record=record, sequence=sequence) | MemoryEdited(record=record, sequence=sequence):
-            memory.record, memory.sequence = record, sequence
-        case MemoryForgotten(sequence=sequence):
-            memory.record, memory.sequence = None, sequence
+            memory.record, memory.sequence, memory.into = record, sequence, None
+        case MemoryForgotten(sequence=sequence, into=into):
+            memory.record, memory.sequence, memory.into = None, sequence, into
         case _:
             pass
     return memory
+
+
+def _with(there: list[str], found: list[str]) -> list[str]:
+    known = {value.casefold() for value in there}
+    return [*there, *dict.fromkeys(value for value in found if value.casefold() not in known)]
 
 
 def _content(record: MemoryRecord) -> Mapping[str, object]:

@@ -9,15 +9,25 @@ from datetime import datetime
 from hashlib import blake2b
 
 import msgspec
+from msgspec import structs
 
 from agent_memory.contracts.codec import encode
-from agent_memory.contracts.commands import AppendMessages, DeleteWorkingMemory, ReplaceWorkingMemory
+from agent_memory.contracts.commands import (
+    AppendMessages,
+    DeleteWorkingMemory,
+    RecordExtraction,
+    ReplaceWorkingMemory,
+    SummarizeSession,
+)
+from agent_memory.contracts.errors import Conflict
 from agent_memory.contracts.events import (
     Event,
     EventRecorded,
+    MemoriesExtracted,
     MessagesRestored,
     WorkingMemoryDeleted,
     WorkingMemoryReplaced,
+    WorkingMemorySummarized,
 )
 from agent_memory.contracts.records import (
     EPOCH,
@@ -41,7 +51,10 @@ class Standing(msgspec.Struct):
 
 
 class Session(msgspec.Struct, kw_only=True):
-    """Only what a decision asks about. `version` counts the stream's events; `sequence` is of the newest whole-document change."""
+    """Only what a decision asks about. `version` counts the stream's events; `sequence` is of the newest whole-document change.
+
+    `summarized`: ids of messages that are part of the summary now; `extracted`: of those that memories were drawn from.
+    """
 
     version: int = 0
     alive: bool = False
@@ -50,6 +63,8 @@ class Session(msgspec.Struct, kw_only=True):
     ttl_seconds: int | None = None
     expires_ms: int | None = None
     messages: dict[str, Standing] = {}
+    summarized: set[str] = set()
+    extracted: set[str] = set()
     snapshot_version: int = 0
 
 
@@ -75,6 +90,13 @@ def event_of(message: Message, session_id: str, event_id: str) -> TimelineEvent:
 def fingerprint(message: Message) -> int:
     """64 bits of what a message looks like; the same in every process and for ever, because snapshots keep it."""
     return int.from_bytes(blake2b(encode(message), digest_size=8).digest(), "big")
+
+
+def plain(message: Message, session: Session) -> Message:
+    """The message without the mark that the log keeps itself: that memories were drawn from it."""
+    if message.discrete_memory_extracted == "t" and message.id in session.extracted:
+        return structs.replace(message, discrete_memory_extracted="f")
+    return message
 
 
 def event_id_of(message_id: str, session_id: str, path: str, stream: str, taken: Taken) -> str | None:
@@ -114,8 +136,9 @@ def append(
     events: list[Event] = []
     restored: dict[str, Message] = {}
     created = []
-    standing = session.messages if session.alive and not is_expired(session, now_ms) else {}
-    seen: set[str] = set()
+    lives = session.alive and not is_expired(session, now_ms)
+    standing = session.messages if lives else {}
+    seen: set[str] = set(session.summarized) if lives and session.summarized else set()
     for message in command.messages:
         known = message.id in standing or message.id in seen
         event_id = None if known else event_id_of(message.id, command.session_id, path, stream, taken)
@@ -138,8 +161,12 @@ def replace(
     """The whole document anew. What was said is recorded in any case; the document changes only if nothing newer did.
 
     Messages that other commands appended later than this one was sent stay at its end: an older write never undoes them.
+    Raises Conflict when the caller expects another version of the document.
     """
-    given = {message.id: message for message in command.messages}
+    survives = session.alive and not is_expired(session, now_ms)
+    if command.expected_version is not None and command.expected_version != (session.version if survives else 0):
+        raise Conflict("the session has changed since it was read; read it again and apply the change to what it is now")
+    given = {message.id: plain(message, session) for message in command.messages}
     events: list[Event] = []
     edits = []
     for message in given.values():
@@ -160,7 +187,6 @@ def replace(
     if sequence <= session.sequence:
         return events
     now = to_datetime(now_ms)
-    survives = session.alive and not is_expired(session, now_ms)
     later = [id_ for id_, standing in session.messages.items() if survives and standing.sequence > sequence and id_ not in given]
     events.append(
         WorkingMemoryReplaced(
@@ -177,9 +203,49 @@ def replace(
             updated_at=now,
             last_accessed=command.last_accessed or now,
             sequence=sequence,
+            token_limit=command.token_limit,
         )
     )
     return events
+
+
+def summarize(command: SummarizeSession, session: Session, *, sequence: int, now_ms: int) -> list[Event]:
+    """The oldest messages become part of the summary, if they are still the oldest of the document it was made on."""
+    given = command.message_ids
+    if not given or not session.alive or is_expired(session, now_ms) or command.document_sequence != session.sequence:
+        return []
+    if [id_ for id_, _ in zip(session.messages, given, strict=False)] != given:
+        return []
+    return [
+        WorkingMemorySummarized(
+            session_id=command.session_id,
+            context=command.context,
+            message_ids=given,
+            at=to_datetime(now_ms),
+            sequence=sequence,
+            use=command.use,
+        )
+    ]
+
+
+def unread(command: RecordExtraction, session: Session) -> list[str]:
+    """Which of the messages no memories were drawn from before."""
+    return [id_ for id_ in dict.fromkeys(command.message_ids) if id_ not in session.extracted]
+
+
+def extracted(
+    command: RecordExtraction, message_ids: list[str], memory_ids: list[str], *, sequence: int, now_ms: int
+) -> MemoriesExtracted:
+    """That messages were read, and what came of it."""
+    return MemoriesExtracted(
+        session_id=command.session_id,
+        message_ids=message_ids,
+        memory_ids=memory_ids,
+        at=to_datetime(now_ms),
+        sequence=sequence,
+        strategy=command.strategy,
+        use=command.use,
+    )
 
 
 def delete(command: DeleteWorkingMemory, session: Session, *, sequence: int, now_ms: int) -> list[Event]:
@@ -222,10 +288,17 @@ def evolve(session: Session, event: Event, at_ms: int) -> Session:
             session.messages = {id_: edits.get(id_) or session.messages[id_] for id_ in event.order}
             session.alive, session.sequence = True, event.sequence
             session.created_at, session.ttl_seconds = event.created_at, event.ttl_seconds
+            session.summarized.difference_update(event.order)
             _renew(session, at_ms)
+        case WorkingMemorySummarized(message_ids=message_ids):
+            for message_id in message_ids:
+                session.messages.pop(message_id, None)
+            session.summarized.update(message_ids)
+        case MemoriesExtracted(message_ids=message_ids):
+            session.extracted.update(message_ids)
         case WorkingMemoryDeleted(sequence=sequence):
             session.alive, session.sequence = False, max(session.sequence, sequence)
-            session.messages, session.ttl_seconds, session.expires_ms = {}, None, None
+            session.messages, session.summarized, session.ttl_seconds, session.expires_ms = {}, set(), None, None
         case _:
             pass
     return session
@@ -234,7 +307,7 @@ def evolve(session: Session, event: Event, at_ms: int) -> Session:
 def _revive(session: Session, at_ms: int) -> None:
     if not session.alive:
         session.alive, session.created_at = True, to_datetime(at_ms)
-        session.messages, session.ttl_seconds = {}, None
+        session.messages, session.summarized, session.ttl_seconds = {}, set(), None
 
 
 def _renew(session: Session, at_ms: int) -> None:

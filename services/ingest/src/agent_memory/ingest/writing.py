@@ -11,7 +11,8 @@ from agent_memory.contracts.errors import Fault
 from agent_memory.contracts.replies import AnyReply, Failed
 from agent_memory.eventlog.relay import Published
 from agent_memory.eventlog.rows import Batch, CommandOutcome, NewEvent, SessionRow
-from agent_memory.ingest.domain import Decision, Emitted, Facts, Request, session_id_of, session_streams, timeline_key
+from agent_memory.ingest.domain import session_id_of, timeline_key
+from agent_memory.ingest.facts import Decision, Emitted, Facts, Request, session_streams
 from agent_memory.ingest.loading import due_snapshot
 from agent_memory.ingest.views import view_write
 from agent_memory.readmodels.sessions import ViewWrite
@@ -97,6 +98,7 @@ class Plan(msgspec.Struct, kw_only=True):
             )
             if snapshot := due_snapshot(stream, session):
                 self.batch.snapshots.append(snapshot)
+        self.batch.claims = facts.claims.changes()
 
     def published(self, first: int, recorded_ms: int) -> list[Published]:
         """The events of the batch as they go on the bus, once it is written at position `first` and on."""

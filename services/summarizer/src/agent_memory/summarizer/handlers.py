@@ -12,9 +12,11 @@ from agent_memory.contracts.envelope import EventEnvelope
 from agent_memory.contracts.errors import Unavailable
 from agent_memory.contracts.events import (
     EventRecorded,
+    MemoriesExtracted,
     MessagesRestored,
     WorkingMemoryDeleted,
     WorkingMemoryReplaced,
+    WorkingMemorySummarized,
 )
 from agent_memory.contracts.records import TimelineEvent
 from agent_memory.readmodels import segments
@@ -22,7 +24,15 @@ from agent_memory.readmodels.segments import Advance, Segmentation
 from agent_memory.summarizer.domain import evolve_all, follows
 
 TYPES: frozenset[str] = frozenset(
-    kind.__name__ for kind in (EventRecorded, WorkingMemoryReplaced, MessagesRestored, WorkingMemoryDeleted)
+    kind.__name__
+    for kind in (
+        EventRecorded,
+        WorkingMemoryReplaced,
+        MessagesRestored,
+        WorkingMemoryDeleted,
+        WorkingMemorySummarized,
+        MemoriesExtracted,
+    )
 )
 """All that stands in a session's stream: the others say nothing, but without them its versions would seem to have gaps."""
 
