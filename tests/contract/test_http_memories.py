@@ -206,6 +206,8 @@ async def test_recency_is_on_unless_it_is_switched_off_and_a_listing_has_none(ht
         ({"topics": {"startswith": ""}}, ["body", "topics"]),
         ({"topics": {"startswith": "a", "eq": "b"}}, ["body", "topics"]),
         ({"topics": {"any": ["\x00"]}}, ["body", "topics", "any", 0]),
+        ({"namespace": {"equals": "n"}}, ["body", "namespace", "equals"]),
+        ({"created_at": {"after": "2025-01-01"}}, ["body", "created_at", "after"]),
         ({"memory_type": {"eq": "x"}}, ["body", "memory_type", "eq"]),
         ({"created_at": {"gte": "yesterday"}}, ["body", "created_at", "gte"]),
         ({"created_at": {"between": ["2025-01-01"]}}, ["body", "created_at"]),

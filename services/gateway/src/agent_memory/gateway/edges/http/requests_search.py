@@ -35,7 +35,7 @@ def _tag(inner: Check) -> Check:
     }
 
     def check(value: object, loc: Loc, problems: Problems) -> TagFilter | None:
-        given = fields.fields(value, loc, problems, spec)
+        given = _operators(value, loc, problems, spec)
         before = len(problems.found)
         _consistent(given, loc, problems)
         if len(problems.found) > before or all(operand is None for operand in given.values()):
@@ -55,6 +55,14 @@ def _tag(inner: Check) -> Check:
         )
 
     return check
+
+
+def _operators(value: object, loc: Loc, problems: Problems, spec: Spec) -> dict[str, Any]:
+    """The operators of one filter. One that nobody knows is refused: without it the search would find more than was asked for."""
+    for operator in value if isinstance(value, dict) else ():
+        if operator not in spec:
+            problems.add("extra_forbidden", (*loc, operator), f"There is no such operator; known are {', '.join(spec)}", value)
+    return fields.fields(value, loc, problems, spec)
 
 
 def _consistent(given: dict[str, Any], loc: Loc, problems: Problems) -> None:
@@ -81,7 +89,7 @@ _DATE_SPEC: Spec = {
 
 
 def _date(value: object, loc: Loc, problems: Problems) -> DateFilter | None:
-    given = fields.fields(value, loc, problems, _DATE_SPEC)
+    given = _operators(value, loc, problems, _DATE_SPEC)
     between: list[datetime] | None = given.pop("between")
     inclusive: Any = given.pop("inclusive") or "both"
     if between is not None and len(between) != 2:
