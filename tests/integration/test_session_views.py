@@ -87,3 +87,14 @@ async def test_a_view_dropped_in_the_middle_of_a_read_does_not_come_back_as_it_w
     messages = await shown(system)
     assert messages is not None
     assert b"second" in messages
+
+
+async def test_a_session_is_found_again_among_many_of_its_name(system: SmallSystem) -> None:
+    for namespace in ("a", "b", "c"):
+        await system.send(ReplaceWorkingMemory(session_id="t", messages=[message(namespace)]), scope=Scope(namespace=namespace))
+    await system.send(ReplaceWorkingMemory(session_id="t", messages=[message("mine")]))
+    await system.redis.flushall()
+    found = await system.sessions.read(Scope(), "t")
+    assert found is not None
+    assert b"mine" in found.messages
+    assert await system.sessions.read(Scope(user_id="nobody"), "t") is None

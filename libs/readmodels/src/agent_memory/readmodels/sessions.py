@@ -114,13 +114,15 @@ class SessionReader:
         found = await self._shown(stream)
         if found is not None:
             return found
+        # Exactly this one first, by itself: an open search gives two at most, and it may not be among them.
         places = await self._log.find_sessions(
+            scope.tenant, session_id, namespace=scope.namespace, user_id=scope.user_id
+        ) or await self._log.find_sessions(
             scope.tenant, session_id, namespace=scope.namespace or None, user_id=scope.user_id or None
         )
-        exact = [place for place in places if place.stream == stream] or places
-        if len(exact) != 1:
+        if len(places) != 1:
             return None
-        place = exact[0]
+        place = places[0]
         if place.stream != stream and (found := await self._shown(place.stream)) is not None:
             return found
         return await self.rebuild(place.stream, place.scope)
