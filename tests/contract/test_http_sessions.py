@@ -273,6 +273,16 @@ async def test_a_path_or_query_that_cannot_be_is_named(http: AsyncClient, path: 
     assert answer.json()["detail"][0]["loc"] == loc
 
 
+@pytest.mark.parametrize("field", ["messages", "memories"])
+async def test_a_document_of_more_than_can_be_recorded_at_once_is_refused(
+    http: AsyncClient, system: MemorySystem, field: str
+) -> None:
+    answer = await http.put("/v1/working-memory/s1", json={field: [{"role": "user", "content": "c", "text": "t"}] * 10_001})
+    assert answer.status_code == 422
+    assert [(problem["type"], problem["loc"]) for problem in answer.json()["detail"]] == [("too_long", ["body", field])]
+    assert system.sent == []
+
+
 async def test_methods_that_are_not_there_are_told_so(http: AsyncClient) -> None:
     for method, path in (("PATCH", "/v1/working-memory/s1"), ("POST", "/v1/working-memory/s1"), ("PUT", "/v1/working-memory")):
         answer = await http.request(method, path, json={})

@@ -228,7 +228,12 @@ def listing(inner: Check, *, least: int = 0, most: int | None = None) -> Check:
             message = f"List should have at most {most} items, not {len(value)}"
             problems.add("too_long", loc, message, value, max_length=most, actual_length=len(value))
             return []
-        return [inner(item, (*loc, index), problems) for index, item in enumerate(value)]
+        items = []
+        for index, item in enumerate(value):
+            if problems.full:
+                break  # nothing more would be told, and ten megabytes of wrong items would keep everybody else waiting
+            items.append(inner(item, (*loc, index), problems))
+        return items
 
     return check
 

@@ -29,9 +29,14 @@ class Problems:
 
     def add(self, kind: str, loc: Loc, message: str, given: object, **context: object) -> None:
         """One problem: its type, where it is, what to do, and what was given."""
-        if len(self.found) < MOST_PROBLEMS:
+        if not self.full:
             problem = {"type": kind, "loc": list(loc), "msg": message, "input": echo(given)}
             self.found.append({**problem, "ctx": context} if context else problem)
+
+    @property
+    def full(self) -> bool:
+        """Whether as many were found as an answer tells of."""
+        return len(self.found) >= MOST_PROBLEMS
 
     def value(self, loc: Loc, message: str, given: object) -> None:
         """A rule of ours, rather than of a type, is broken."""

@@ -15,7 +15,10 @@ from agent_memory.gateway.edges.http.body import Parameters, decode
 from agent_memory.gateway.edges.http.fields import REQUIRED, Spec
 from agent_memory.gateway.edges.http.problems import Loc, Problems
 from agent_memory.gateway.edges.http.requests_events import MOST_EVENTS, ShortId, ShortText
-from agent_memory.gateway.edges.http.requests_memories import working_memory_record
+from agent_memory.gateway.edges.http.requests_memories import MOST_MEMORIES, working_memory_record
+
+MOST_MESSAGES = 10_000
+"""In one document. A body of ten megabytes could hold 350,000, and every other write would wait until they are recorded."""
 
 MOST_SECONDS = 100 * 365 * 86_400
 
@@ -45,7 +48,7 @@ class QuickStrategy(msgspec.Struct, kw_only=True, frozen=True):
 class QuickSession(msgspec.Struct, kw_only=True):
     """A document as most clients send it; the memories in it go the patient way."""
 
-    messages: list[QuickMessage] = []
+    messages: Annotated[list[QuickMessage], msgspec.Meta(max_length=MOST_MESSAGES)] = []
     memories: Annotated[list[Any], msgspec.Meta(max_length=0)] = []
     data: Annotated[dict[str, str | int | float | bool | None], msgspec.Meta(max_length=100)] | None = None
     context: ShortText | None = None
@@ -82,8 +85,8 @@ def _strategy(value: object, loc: Loc, problems: Problems) -> Strategy:
 
 
 _SESSION: Spec = {
-    "messages": (fields.listing(_message), []),
-    "memories": (fields.listing(fields.json_object), []),
+    "messages": (fields.listing(_message, most=MOST_MESSAGES), []),
+    "memories": (fields.listing(fields.json_object, most=MOST_MEMORIES), []),
     "data": (fields.nullable(fields.json_object), None),
     "context": (fields.nullable(fields.text), None),
     "user_id": (fields.nullable(fields.name), None),
