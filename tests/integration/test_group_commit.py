@@ -1,8 +1,8 @@
 """Group commit: what arrives while a batch is being written becomes the next batch; nothing taken in is left undone."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 
 import pytest
@@ -13,13 +13,13 @@ from agent_memory.contracts.codec import encode
 from agent_memory.contracts.commands import AppendMessages
 from agent_memory.contracts.envelope import CommandEnvelope
 from agent_memory.contracts.records import Message, Scope
-from agent_memory.contracts.streams import COMMANDS, INGEST_GROUP
+from agent_memory.contracts.streams import COMMANDS, DEAD_LETTERS, INGEST_GROUP
 from agent_memory.eventlog.connect import Connections
 from agent_memory.eventlog.reader import LogReader
 from agent_memory.eventlog.relay import Relay
 from agent_memory.eventlog.store import EventStore
 from agent_memory.ingest.group_commit import GroupCommit
-from agent_memory.ingest.handlers import Answers, Ingest
+from agent_memory.ingest.handlers import CRASHING_DELIVERIES, Answers, Ingest
 from agent_memory.runtime.broker import Entry, ensure_group
 
 AT = datetime(2026, 1, 31, tzinfo=UTC)
@@ -60,6 +60,18 @@ class Bus:
         await self.redis.xadd(COMMANDS, {b"__data__": encode(envelope)})
         ((_, ((id_, fields),)),) = await self.redis.xreadgroup(INGEST_GROUP, "test", {COMMANDS: ">"}, count=1)
         return Entry(id_, fields)
+
+    async def taken_up(self, entry: Entry) -> Entry:
+        """The entry as a replica claims it, with the number of times that it was handed out."""
+        await self.redis.xautoclaim(COMMANDS, INGEST_GROUP, "another", 0)
+        (pending,) = await self.redis.xpending_range(COMMANDS, INGEST_GROUP, entry.id, entry.id, 1)
+        return Entry(entry.id, entry.fields, int(pending["times_delivered"]))
+
+    @contextmanager
+    def log_is_away(self) -> Iterator[None]:
+        store, self.ingest._store = self.ingest._store, EventStore(Connections("postgresql://127.0.0.1:1/nowhere"))
+        yield
+        self.ingest._store = store
 
     async def stored(self) -> int:
         async with self.connections.connection() as connection:
@@ -133,3 +145,12 @@ async def test_what_could_not_be_acknowledged_comes_back_and_is_stored_once(bus:
     await bus.commits.offer([Entry(entry.id, entry.fields, 2)])
     await bus.commits.drain()
     assert (await bus.stored(), await bus.pending()) == (1, 0)
+
+
+async def test_a_command_outlives_an_outage_of_the_log_however_often_it_is_taken_up(bus: Bus) -> None:
+    entry = await bus.append_message()
+    with bus.log_is_away():
+        for _ in range(2 * CRASHING_DELIVERIES):
+            await bus.ingest.handle([await bus.taken_up(entry)])
+    await bus.ingest.handle([await bus.taken_up(entry)])
+    assert (await bus.stored(), await bus.pending(), await bus.redis.xlen(DEAD_LETTERS)) == (1, 0, 0)
