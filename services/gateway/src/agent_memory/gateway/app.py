@@ -1,6 +1,7 @@
 """Composition root: the only file of the gateway that makes things. `python -m agent_memory.gateway.app` serves."""
 
 import asyncio
+import gc
 import os
 import sys
 import time
@@ -39,6 +40,8 @@ from agent_memory.runtime.settings import Settings, SettingsError, load
 
 SERVICE = "gateway"
 GRACE_SECONDS = 10
+COLLECT_EVERY = 20_000
+"""Containers made between two looks for garbage. A search makes hundreds and leaves no cycles: looking took a tenth of its time."""
 
 
 def create_app(
@@ -180,6 +183,8 @@ def main() -> None:
         check_open(settings, allowed=open_allowed(os.environ))
         logging.configure(settings, SERVICE)
         tracing.start(settings, SERVICE)
+        gc.freeze()
+        gc.set_threshold(COLLECT_EVERY)
         uvloop.run(serve(settings))
     except SettingsError as error:
         print(f"gateway: {error}", file=sys.stderr)
