@@ -3,6 +3,7 @@
 Used by the indexer, event by event, and by a rebuild, which goes through the whole log beside the live index.
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Protocol
@@ -32,6 +33,8 @@ MEMORY_TYPES = frozenset({"MemoryStored", "MemoryEdited", "MemoryForgotten"})
 TIMELINE_TYPES = frozenset({"EventRecorded"})
 REBUILD_CHUNK = 2_000
 LOCK_MS = 30_000
+PART = 100
+"""Events that are written together, while the vectors of the next are come by: Redis takes as long to index as all the rest."""
 
 
 class Wanted(msgspec.Struct, frozen=True, kw_only=True):
@@ -151,9 +154,26 @@ class Indexing:
 
     async def apply(self, batch: Sequence[EventEnvelope]) -> None:
         """Brings all active generations up to date with the events. Raises Unavailable while a part is down."""
-        prepared, _ = await self.prepare(batch)
-        known = await generations.registry(self._redis, self.kind)
-        await writes.apply(self._redis, known.active, prepared, model=self._embedder.model)
+        prepared: list[Write] = []
+        for start in range(0, len(batch), PART):
+            prepared = await self._written_beside(prepared, batch[start : start + PART])
+        await self._write(prepared)
+
+    async def _written_beside(self, prepared: Sequence[Write], following: Sequence[EventEnvelope]) -> list[Write]:
+        """Writes what is prepared while it prepares what follows."""
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(self._write(prepared))
+                preparing = group.create_task(self.prepare(following))
+        except BaseExceptionGroup as errors:
+            # Callers know the errors of one step, not groups of them.
+            raise errors.exceptions[0] from None
+        return preparing.result()[0]
+
+    async def _write(self, prepared: Sequence[Write]) -> None:
+        if prepared:
+            known = await generations.registry(self._redis, self.kind)
+            await writes.apply(self._redis, known.active, prepared, model=self._embedder.model)
 
     async def prepare(self, batch: Sequence[EventEnvelope]) -> tuple[list[Write], int]:
         """The writes that the events mean, and how many vectors had to be computed for them."""
