@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 
 from agent_memory.cli.dead_letters import app
 from agent_memory.cli.output import CommandError
-from agent_memory.contracts.streams import COMMANDS, CONTENTS, DATA_FIELD, DEAD_LETTERS, EVENTS, INGEST_GROUP
+from agent_memory.contracts.streams import COMMANDS, CONTENTS, DATA_FIELD, DEAD_LETTERS, EVENTS, INGEST_GROUP, SEQUENCE_FIELD
+from agent_memory.runtime.broker import Entry
 from agent_memory.runtime.dead_letters import DeadLetter, bury
 
 
@@ -23,8 +24,11 @@ class Letters:
         self._url = url
         self.redis = Redis.from_url(url)
 
-    def bury(self, source: str = EVENTS, group: str = CONTENTS, position: int = 7, body: bytes = b'{"a":1}') -> str:
-        letter = DeadLetter(body=body, source=source, group=group, error=ValueError("bad [thing]"), attempts=3, position=position)
+    def bury(
+        self, source: str = EVENTS, group: str = CONTENTS, position: int = 7, body: bytes = b'{"a":1}', sequence: int = 0
+    ) -> str:
+        error = ValueError("bad [thing]")
+        letter = DeadLetter(body=body, source=source, group=group, error=error, attempts=3, position=position, sequence=sequence)
 
         async def write() -> None:
             async with AsyncRedis.from_url(self._url) as redis:
@@ -85,11 +89,12 @@ def test_an_event_is_handed_to_its_projection_again_and_the_letter_is_gone(lette
 
 
 def test_a_command_goes_back_on_the_bus_as_it_was(letters: Letters) -> None:
-    letters.bury(source=COMMANDS, group=INGEST_GROUP, position=0, body=b'{"id":"c1"}')
+    letters.bury(source=COMMANDS, group=INGEST_GROUP, position=0, body=b'{"id":"c1"}', sequence=12)
     letters.bury()
     assert letters.output("replay", "--all", "--group", INGEST_GROUP) == "replayed 1\n"
-    ((_, fields),) = letters.redis.xrange(COMMANDS)
-    assert fields == {DATA_FIELD.encode(): b'{"id":"c1"}'}
+    ((id_, fields),) = letters.redis.xrange(COMMANDS)
+    assert fields == {DATA_FIELD.encode(): b'{"id":"c1"}', SEQUENCE_FIELD.encode(): b"12"}
+    assert Entry(id_, fields).sequence == 12
     assert letters.left() == 1
 
 

@@ -11,7 +11,7 @@ from agent_memory.contracts.envelope import CommandEnvelope
 from agent_memory.contracts.queries import GetEvents
 from agent_memory.contracts.records import Message, Scope, TimelineEvent
 from agent_memory.contracts.replies import ReplyEnvelope
-from agent_memory.contracts.streams import session_stream
+from agent_memory.contracts.streams import DEAD_LETTERS, session_stream
 from agent_memory.eventlog.connect import Connections
 from agent_memory.eventlog.reader import LogReader
 from agent_memory.eventlog.relay import Relay
@@ -38,7 +38,7 @@ class Bench:
     def another(self):
         return Ingest(EventStore(self.connections), self.redis, Relay(self.database_url, self.reader, self.redis))
 
-    async def send(self, *commands, ingest=None, key="", deliveries=1, ids=None) -> list[ReplyEnvelope]:
+    async def send(self, *commands, ingest=None, key="", deliveries=1, ids=None, heard=True) -> list[ReplyEnvelope]:
         pubsub = self.redis.pubsub()
         await pubsub.subscribe("am:replies:test")
         await pubsub.get_message(timeout=5)
@@ -57,7 +57,7 @@ class Bench:
             entries.append(Entry(f"{self.sequence}-0".encode(), {b"__data__": encode(envelope)}, deliveries))
         await (ingest or self.ingest).handle(entries)
         replies = []
-        while len(replies) < len(commands):
+        while heard and len(replies) < len(commands):
             message = await pubsub.get_message(timeout=5, ignore_subscribe_messages=True)
             if message:
                 replies.append(decode_reply(message["data"]))
@@ -126,6 +126,16 @@ async def test_an_older_replacement_never_overwrites_a_newer_one(bench):
     assert late.reply.superseded
     assert b"old" not in (await bench.view_equals_log("s1")).messages
     assert [e.event_id for _, e in (await bench.reader.timeline(GetEvents(scope=SCOPE))).events] == ["new", "old"]
+
+
+async def test_a_command_that_was_given_up_keeps_its_place_for_the_day_it_is_replayed(bench):
+    bench.sequence = 4_000
+    await bench.send(ReplaceWorkingMemory(session_id="s1", messages=[message("old")]), deliveries=99, heard=False)
+    ((_, letter),) = await bench.redis.xrange(DEAD_LETTERS)
+    await bench.send(ReplaceWorkingMemory(session_id="s1", messages=[message("new")]))
+    replayed = Entry(b"9000-0", {b"__data__": letter[b"__data__"], b"sequence": letter[b"sequence"]})
+    await bench.ingest.handle([replayed])
+    assert b"old" not in (await bench.view_equals_log("s1")).messages
 
 
 async def test_a_redelivered_command_takes_effect_once_and_is_answered_again(bench):

@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 
 from agent_memory.cli.output import CommandError, console
 from agent_memory.cli.reach import servers
-from agent_memory.contracts.streams import COMMANDS, DATA_FIELD, DEAD_LETTERS, EVENTS, PROJECTIONS
+from agent_memory.contracts.streams import COMMANDS, DATA_FIELD, DEAD_LETTERS, EVENTS, PROJECTIONS, SEQUENCE_FIELD
 
 CHUNK = 500
 SHORT = 60
@@ -30,6 +30,7 @@ class Letter(msgspec.Struct, frozen=True, kw_only=True):
     error_name: str
     attempts: int
     position: int
+    sequence: int
     at_ms: int
     body: bytes
 
@@ -141,6 +142,7 @@ def _letter(entry_id: bytes, fields: Mapping[bytes, bytes]) -> Letter:
         error_name=text("error_name"),
         attempts=int(text("attempts") or 0),
         position=int(text("position") or 0),
+        sequence=int(text("sequence") or 0),
         at_ms=int(text("at_ms") or 0),
         body=fields.get(DATA_FIELD.encode(), b""),
     )
@@ -151,7 +153,7 @@ def _replay(redis: Redis, letter: Letter) -> None:
     with redis.pipeline(transaction=True) as pipe:
         match letter.source:
             case str(source) if source == COMMANDS:
-                pipe.xadd(COMMANDS, {DATA_FIELD: letter.body})
+                pipe.xadd(COMMANDS, {DATA_FIELD: letter.body, SEQUENCE_FIELD: letter.sequence or ""})
             case str(source) if source == EVENTS and letter.group in PROJECTIONS and letter.position:
                 pipe.rpush(f"am:replay:{letter.group}", letter.position)
             case _:

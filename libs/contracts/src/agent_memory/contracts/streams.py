@@ -8,6 +8,8 @@ COMMANDS = "am:commands"
 EVENTS = "am:events"
 DEAD_LETTERS = "am:dead-letters"
 DATA_FIELD = "__data__"
+SEQUENCE_FIELD = "sequence"
+"""Beside a command that was replayed: the place that it had when it was first sent, so that it never passes for a newer one."""
 
 INGEST_GROUP = "ingest"
 

@@ -24,6 +24,7 @@ from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import ResponseError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from agent_memory.contracts.streams import SEQUENCE_FIELD
 from agent_memory.runtime import telemetry
 from agent_memory.runtime.redis_connection import PackingConnection, connect_redis
 from agent_memory.runtime.settings import Settings
@@ -56,7 +57,10 @@ class Entry(msgspec.Struct, frozen=True):
 
     @property
     def sequence(self) -> int:
-        """The stream id as one growing number: 44 bits of milliseconds, 20 bits of counter."""
+        """The stream id as one growing number: 44 bits of milliseconds, 20 bits of counter. A replayed entry keeps what it had."""
+        given = self.fields.get(SEQUENCE_FIELD.encode(), b"")
+        if given.isdigit():
+            return int(given)
         milliseconds, _, counter = self.id.partition(b"-")
         return (int(milliseconds) << 20) | min(int(counter), 0xFFFFF)
 

@@ -13,7 +13,7 @@ log = structlog.get_logger("dead_letters")
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
-    """`body` is the original envelope; `position` is 0 for commands, which have none yet."""
+    """`body` is the original envelope; `position` is 0 for commands, which have none yet; `sequence` is their place on the bus."""
 
     body: bytes
     source: str
@@ -21,6 +21,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     error: Exception
     attempts: int
     position: int = 0
+    sequence: int = 0
 
 
 async def bury(redis: Redis, letter: DeadLetter) -> None:
@@ -36,6 +37,7 @@ async def bury(redis: Redis, letter: DeadLetter) -> None:
             "error_name": name,
             "attempts": letter.attempts,
             "position": letter.position,
+            "sequence": letter.sequence,
             "at_ms": int(time.time() * 1000),
         },
     )

@@ -280,7 +280,9 @@ class Ingest:
         self, entry: Entry, error: Exception, envelope: CommandEnvelope | None = None, fault: MemoryFault | None = None
     ) -> None:
         body = entry.fields.get(DATA, b"")
-        letter = DeadLetter(body=body, source=COMMANDS, group=INGEST_GROUP, error=error, attempts=entry.deliveries)
+        letter = DeadLetter(
+            body=body, source=COMMANDS, group=INGEST_GROUP, error=error, attempts=entry.deliveries, sequence=entry.sequence
+        )
         await bury(self._redis, letter)
         pipeline = self._redis.pipeline(transaction=False)
         if envelope is not None and fault is not None and envelope.reply_to:
