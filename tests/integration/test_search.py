@@ -15,11 +15,13 @@ from redis.backoff import NoBackoff
 from agent_memory.contracts.errors import Unavailable
 from agent_memory.contracts.queries import MemoryFilters, Recency, SearchMemories, SearchTimeline, TagFilter
 from agent_memory.contracts.records import MemoryRecord, Scope, TimelineEvent
+from agent_memory.contracts.streams import index_alias
 from agent_memory.readmodels import generations
 from agent_memory.readmodels.documents import memory_document, micros, timeline_document
 from agent_memory.readmodels.ranking import recency
 from agent_memory.readmodels.search import MemorySearch, SearchPage, TimelineSearch
 from agent_memory.readmodels.writes import apply
+from support.controls import wait_until
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1, max_size=40) | st.sampled_from(
@@ -171,6 +173,13 @@ async def test_recency_reorders_what_words_found_as_the_formula_says(redis: Redi
         for number, at in enumerate(moments)
     ]
     search = await stored(redis, records, [number * 53 % 90 for number in range(90)])
+
+    async def settled() -> bool:
+        info = await redis.execute_command("FT.INFO", index_alias("memory"))
+        return float(dict(zip(info[::2], info[1::2], strict=True))[b"indexing"]) == 0
+
+    # The scan that follows a new index takes documents in once more, and until it ends text scores shift a little.
+    await wait_until(settled, "the new index has been scanned")
     plain = SearchMemories(tenant="t", text="tea", mode=mode, limit=100)  # type: ignore[arg-type]
     score_of = {hit.id: hit.score or 0.0 for hit in (await search.search(plain, at_angle(0))).hits}
 
