@@ -2,9 +2,16 @@
 
 import os
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
+
+QUERY_PROMPT = """Rewrite a question so that a search by meaning finds what answers it. Keep its meaning, its names, numbers and
+dates; leave out phrases of courtesy such as "can you tell me"; name the things that it is about. Answer with the rewritten
+question alone.
+
+Question: {query}
+Rewritten:"""
 
 
 class SettingsError(Exception):
@@ -46,6 +53,19 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     require_message_timestamps: bool = False
     max_future_timestamp_seconds: int = 300
     summarization_threshold: float = 0.7
+    enable_working_memory_summarization: bool = True
+    summarization_wait_seconds: float = 10.0
+    """Longest wait of a PUT that is over the threshold for its summary; then it is answered as it stands."""
+    working_memory_promotion: Literal["memories", "none"] = "memories"
+    """What of a session's document becomes long-term memory at once: the memories in it, or nothing."""
+    missing_session_is_empty: bool = False
+    """Answer a session that is not there with an empty one, marked `unsaved`, as clients before 0.12 expect, instead of 404."""
+    window_size: int = 20
+    """Messages that the unversioned `/sessions/{id}/memory` and `/memory-prompt` show when the caller names no number."""
+    query_optimization_prompt_template: str = QUERY_PROMPT
+    """What FAST_MODEL is asked for `optimize_query`; `{query}` stands for the caller's text."""
+    min_optimized_query_length: int = 2
+    """A rewritten query of fewer characters is not used."""
 
     command_timeout_seconds: float = 10.0
     """How long a gateway waits for the reply to a command before it asks the log."""
@@ -80,6 +100,10 @@ def _checked(settings: Settings) -> Settings:
         raise SettingsError(f"LOG_LEVEL={settings.log_level!r} cannot be used: DEBUG, INFO, WARNING, ERROR or CRITICAL")
     if settings.redisvl_indexing_algorithm.upper() not in ("HNSW", "FLAT"):
         raise SettingsError(f"REDISVL_INDEXING_ALGORITHM={settings.redisvl_indexing_algorithm!r} cannot be used: HNSW or FLAT")
+    if settings.window_size < 1:
+        raise SettingsError(f"WINDOW_SIZE={settings.window_size} cannot be used: a number of messages is at least 1")
+    if "{query}" not in settings.query_optimization_prompt_template:
+        raise SettingsError("QUERY_OPTIMIZATION_PROMPT_TEMPLATE cannot be used: it must hold {query}, where the text goes")
     for name in ("port", "grpc_port", "mcp_port", "metrics_port"):
         if not 0 <= getattr(settings, name) <= 65535:
             raise SettingsError(f"{name.upper()}={getattr(settings, name)} cannot be used: a port is 0 to 65535")
