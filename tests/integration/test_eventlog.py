@@ -1,6 +1,7 @@
 """The log on real Postgres: order, once, whole."""
 
 import asyncio
+import base64
 
 import msgspec
 import psycopg
@@ -217,3 +218,33 @@ async def test_a_log_that_is_away_says_so_at_once_and_works_again_when_it_is_bac
     nowhere = LogReader(Connections("postgresql://127.0.0.1:1/x"))
     with pytest.raises(Unavailable, match="cannot be reached"):
         await nowhere.head()
+
+
+@pytest.mark.parametrize(
+    "mark", [b'[1,"a\\u0000b"]', b'[9223372036854775808,"a"]', b'[8210266876800000,"a"]', b"{}", b"\xff"], ids=repr
+)
+async def test_a_cursor_that_no_page_gave_out_is_refused(reader, mark):
+    with pytest.raises(Invalid, match="cursor is not one that a page"):
+        await reader.timeline(GetEvents(scope=SCOPE, cursor=base64.urlsafe_b64encode(mark).decode()))
+
+
+async def test_a_server_that_takes_no_writes_is_an_outage_and_the_batch_can_be_written_later(store, connections, reader):
+    async with connections.connection() as connection:
+        await connection.execute("SET default_transaction_read_only = on")
+    with pytest.raises(LogUnavailable, match="takes no writes"):
+        await store.append(Batch(events=[new("a")]), 1)
+    async with connections.connection() as connection:
+        await connection.execute("SET default_transaction_read_only = off")
+    assert await store.append(Batch(events=[new("a")]), 1) == 1
+
+
+async def test_a_server_that_does_not_answer_is_away_and_its_late_answer_is_nobodys(database_url):
+    impatient = Connections(database_url, size=1, longest=0.2)
+    with pytest.raises(TimeoutError):
+        async with impatient.connection() as connection:
+            await connection.execute("SELECT pg_sleep(60)")
+    async with impatient.connection() as connection:
+        row = await (await connection.execute("SELECT 'mine'")).fetchone()
+    assert row == ("mine",)
+    await impatient.close()
+    assert issubclass(TimeoutError, OSError), "what turns an outage into Unavailable looks for OSError"

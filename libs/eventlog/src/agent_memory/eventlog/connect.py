@@ -7,27 +7,36 @@ from contextlib import asynccontextmanager
 from psycopg import AsyncConnection
 
 CONNECT_TIMEOUT_SECONDS = 3
+LONGEST_SECONDS = 10.0
+IDLE_IN_TRANSACTION_MS = 15_000
+"""A writer that froze within a transaction holds up every other: the server ends it."""
 
 
 class Connections:
-    """A few autocommit connections, made when needed and kept.
+    """A few autocommit connections, made when needed and kept. `longest`: seconds that a block may take, answers included.
 
     A library's pool waits for Postgres to come back; a caller of this one is told at once that it is away (psycopg's
-    OperationalError), because "503 now" is worth more to a client than "perhaps in a while".
+    OperationalError), because "503 now" is worth more to a client than "perhaps in a while". A server that accepts connections
+    and does not answer counts as away as well: then TimeoutError is raised, which is an OSError.
     """
 
-    def __init__(self, database_url: str, *, size: int = 4) -> None:
+    def __init__(self, database_url: str, *, size: int = 4, longest: float | None = LONGEST_SECONDS) -> None:
         self._url = database_url
+        self._longest = longest
         self._idle: list[AsyncConnection] = []
         self._slots = asyncio.Semaphore(size)
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[AsyncConnection]:
         """One connection for the time of the block. A broken one is not used again."""
-        async with self._slots:
+        async with asyncio.timeout(self._longest), self._slots:
             connection = await self._take()
             try:
                 yield connection
+            except asyncio.CancelledError:
+                # Whoever gave up, perhaps this very timeout, an answer may still be on its way: nobody must take it for his own.
+                await connection.close()
+                raise
             finally:
                 if connection.closed or connection.broken:
                     self._discard_idle()
@@ -45,7 +54,11 @@ class Connections:
             if not connection.closed:
                 return connection
         connection = await AsyncConnection.connect(
-            self._url, autocommit=True, connect_timeout=CONNECT_TIMEOUT_SECONDS, application_name="agent-memory"
+            self._url,
+            autocommit=True,
+            connect_timeout=CONNECT_TIMEOUT_SECONDS,
+            application_name="agent-memory",
+            options=f"-c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_MS}",
         )
         connection.prepare_threshold = 0  # every statement here is one of a few and runs for ever: prepare it the first time
         return connection

@@ -14,7 +14,7 @@ from agent_memory.contracts.envelope import EventEnvelope
 from agent_memory.contracts.errors import Invalid, Unavailable
 from agent_memory.contracts.events import EventRecorded, MemoryEdited, MemoryStored
 from agent_memory.contracts.queries import GetEvents, ListSessions
-from agent_memory.contracts.records import Scope, TimelineEvent
+from agent_memory.contracts.records import MAX_TIMESTAMP_MS, MIN_TIMESTAMP_MS, Scope, TimelineEvent
 from agent_memory.contracts.replies import ReplyEnvelope
 from agent_memory.contracts.streams import memory_stream, session_stream
 from agent_memory.eventlog.connect import Connections
@@ -189,6 +189,9 @@ def envelope(row: tuple[Any, ...]) -> EventEnvelope:
     )
 
 
+STRANGE_CURSOR = "cursor is not one that a page of this listing gave out"
+
+
 def encode_cursor(event: TimelineEvent) -> str:
     """An opaque mark after the given event."""
     return base64.urlsafe_b64encode(msgspec.json.encode((event.timestamp_ms, event.event_id))).decode()
@@ -199,5 +202,7 @@ def decode_cursor(cursor: str) -> tuple[int, str]:
     try:
         mark: tuple[int, str] = msgspec.json.decode(base64.urlsafe_b64decode(cursor.encode()), type=tuple[int, str])
     except (ValueError, msgspec.MsgspecError) as error:
-        raise Invalid("cursor is not one that a page of this listing gave out", field="cursor") from error
+        raise Invalid(STRANGE_CURSOR, field="cursor") from error
+    if not MIN_TIMESTAMP_MS <= mark[0] <= MAX_TIMESTAMP_MS or "\0" in mark[1]:
+        raise Invalid(STRANGE_CURSOR, field="cursor")
     return mark

@@ -143,6 +143,9 @@ class EventStore:
             yield
         except errors.UniqueViolation as error:
             raise Duplicate(error.diag.constraint_name or "unknown") from error
+        except errors.ReadOnlySqlTransaction as error:
+            # The connection leads to a standby, as during a failover: nothing is wrong with the batch.
+            raise LogUnavailable(f"Postgres takes no writes: {error.diag.message_primary or error}") from error
         except (errors.DataError, errors.IntegrityError, errors.ProgramLimitExceeded) as error:
             raise Unwritable(str(error.diag.message_primary or error)) from error
         except (psycopg.OperationalError, psycopg.InterfaceError, OSError) as error:

@@ -28,6 +28,10 @@ _MORE = 8
 """How many times more is asked for when documents of equal rank were cut apart."""
 _SPARE = 50
 """Asked for beyond the best by words: many short texts have equal scores, and asking again costs more than these."""
+_MOST_AT_ONCE = 1_000_000
+"""Documents that the server gives at most."""
+_MOST_FOR_A_TIE = 100_000
+"""A tie among more documents is not worth the seconds for which the server does nothing else."""
 _TIMES = ("created_at", "last_accessed")
 _ALL_PREFIXES: Statement = ("FT.CONFIG", "SET", "MAXPREFIXEXPANSIONS", 1_000_000)
 
@@ -144,9 +148,9 @@ class Searching:
         while True:
             (reply,) = await self._send(plan, statement(k))
             total, rows = statements.nearest_first(reply)
-            if not _cut_in_a_tie(rows, plan.end, k):
+            if not _cut_in_a_tie(rows, plan.end, k) or k >= _most(plan.end):
                 return Found(total, [_near(row) for row in rows[: plan.end]], _records(plan, rows))
-            k *= _MORE
+            k = min(k * _MORE, _most(plan.end))
 
     async def _nearest(self, plan: Plan) -> Found:
         known, rows, _ = await self._ranked_by_vector(plan, plan.where, plan.end, _fields(plan))
@@ -213,8 +217,8 @@ class Searching:
         if counting:
             known = self._keep(where, token, others.pop(0)[0])
         _, rows = statements.nearest_first(reply)
-        while _cut_in_a_tie(rows, end, k):
-            k *= _MORE
+        while _cut_in_a_tie(rows, end, k) and k < _most(end):
+            k = min(k * _MORE, _most(end))
             (reply,) = await self._send(plan, statements.nearest(self._index, where, plan.vector or b"", k, known, fields))
             _, rows = statements.nearest_first(reply)
         if known is None or known.token != token:
@@ -222,14 +226,17 @@ class Searching:
         return known, rows[:end], others
 
     async def _best(self, plan: Plan, where: str, end: int, fields: tuple[str, ...]) -> tuple[int, list[Row]]:
-        """The first `end` documents by text score, then key, and how many match."""
-        k = end + _SPARE
+        """The first `end` documents by text score, then key, and how many match.
+
+        More equals than a server gives at once are ordered among those that it gave.
+        """
+        k, most = min(end + _SPARE, _MOST_AT_ONCE), _most(end)
         while True:
             (reply,) = await self._send(plan, statements.best(self._index, where, k, fields))
             total, rows = statements.best_first(reply, fields)
-            if len(rows) < k or rows[end - 1].rank != rows[-1].rank:
+            if len(rows) < k or k >= most or rows[end - 1].rank != rows[-1].rank:
                 return total, rows[:end]
-            k *= _MORE
+            k = min(k * _MORE, most)
 
     async def _hits(self, plan: Plan, found: Found) -> list[Hit]:
         if plan.recency and plan.mode != "hybrid":
@@ -267,6 +274,11 @@ class Searching:
             if isinstance(reply, RedisError):
                 raise _translated(reply)
         return replies
+
+
+def _most(end: int) -> int:
+    """How many candidates are asked for at most to know the order of the first `end`."""
+    return min(max(end + _SPARE, _MOST_FOR_A_TIE), _MOST_AT_ONCE)
 
 
 def _fields(plan: Plan) -> tuple[str, ...]:

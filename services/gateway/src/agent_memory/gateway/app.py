@@ -40,6 +40,7 @@ from agent_memory.runtime.settings import Settings, SettingsError, load
 
 SERVICE = "gateway"
 GRACE_SECONDS = 10
+LONGEST_QUERY_SECONDS = 5.0
 COLLECT_EVERY = 20_000
 """Containers made between two looks for garbage. A search makes hundreds and leaves no cycles: looking took a tenth of its time."""
 
@@ -84,7 +85,7 @@ def create_app(
 async def connected(settings: Settings) -> AsyncIterator[ASGIApp]:
     """The application on real servers. Starts also while they are down: then it answers 503 until they are back."""
     async with AsyncExitStack() as stack:
-        connections = Connections(settings.database_url)
+        connections = Connections(settings.database_url, longest=LONGEST_QUERY_SECONDS)
         stack.push_async_callback(connections.close)
         redis = JoiningRedis.joining(settings.redis_url)
         stack.push_async_callback(redis.aclose)

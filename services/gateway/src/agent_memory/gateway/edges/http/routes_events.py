@@ -6,6 +6,7 @@ from litestar import get, post
 from litestar.types import ASGIApp
 
 from agent_memory.contracts.codec import encode
+from agent_memory.contracts.errors import Invalid
 from agent_memory.contracts.queries import GetEvents
 from agent_memory.contracts.records import Scope
 from agent_memory.contracts.replies import EventsRecorded
@@ -55,7 +56,11 @@ async def get_events(request: HttpRequest) -> ASGIApp:
     limit = given.get("limit", fields.between(1, 1_000), 50)
     query = GetEvents(scope=call.scope(), from_ms=from_ms, to_ms=to_ms, session_id=session_id, limit=limit, cursor=cursor)
     await call.caught_up()
-    return Answered(responses.events(await call.gateway.log.timeline(query)))
+    try:
+        page = await call.gateway.log.timeline(query)
+    except Invalid as error:
+        raise Invalid(error.detail, field=f"query.{error.field}") from error
+    return Answered(responses.events(page))
 
 
 @post("/v1/timeline/search", status_code=200)
