@@ -223,7 +223,7 @@ async def test_a_log_that_is_away_says_so_at_once_and_works_again_when_it_is_bac
 @pytest.mark.parametrize(
     "mark", [b'[1,"a\\u0000b"]', b'[9223372036854775808,"a"]', b'[8210266876800000,"a"]', b"{}", b"\xff"], ids=repr
 )
-async def test_a_cursor_that_no_page_gave_out_is_refused(reader, mark):
+async def test_a_cursor_that_was_tampered_with_is_refused(reader, mark):
     with pytest.raises(Invalid, match="cursor is not one that a page"):
         await reader.timeline(GetEvents(scope=SCOPE, cursor=base64.urlsafe_b64encode(mark).decode()))
 
