@@ -66,6 +66,18 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What FAST_MODEL is asked for `optimize_query`; `{query}` stands for the caller's text."""
     min_optimized_query_length: int = 2
     """A rewritten query of fewer characters is not used."""
+    compact_semantic_duplicates: bool = True
+    """Merge also memories that say the same in other words; without it, those of equal text alone."""
+    compaction_every_minutes: int = 10
+    llm_task_timeout_minutes: int = 5
+    """Longest wait of a request for background work that asks a model."""
+    forgetting_enabled: bool = False
+    """Forget by the policy below, again and again, the memories of each owner apart."""
+    forgetting_every_minutes: int = 60
+    forgetting_max_age_days: float | None = None
+    forgetting_max_inactive_days: float | None = None
+    forgetting_budget_keep_top_n: int | None = None
+    """How many of an owner's memories may stay, the most recent ones."""
 
     command_timeout_seconds: float = 10.0
     """How long a gateway waits for the reply to a command before it asks the log."""
@@ -104,6 +116,12 @@ def _checked(settings: Settings) -> Settings:
         raise SettingsError(f"WINDOW_SIZE={settings.window_size} cannot be used: a number of messages is at least 1")
     if "{query}" not in settings.query_optimization_prompt_template:
         raise SettingsError("QUERY_OPTIMIZATION_PROMPT_TEMPLATE cannot be used: it must hold {query}, where the text goes")
+    for name in ("compaction_every_minutes", "forgetting_every_minutes", "llm_task_timeout_minutes"):
+        if getattr(settings, name) < 1:
+            raise SettingsError(f"{name.upper()}={getattr(settings, name)} cannot be used: at least one minute")
+    for name in ("forgetting_max_age_days", "forgetting_max_inactive_days", "forgetting_budget_keep_top_n"):
+        if (getattr(settings, name) or 0) < 0:
+            raise SettingsError(f"{name.upper()}={getattr(settings, name)} cannot be used: nothing below 0")
     for name in ("port", "grpc_port", "mcp_port", "metrics_port"):
         if not 0 <= getattr(settings, name) <= 65535:
             raise SettingsError(f"{name.upper()}={getattr(settings, name)} cannot be used: a port is 0 to 65535")
