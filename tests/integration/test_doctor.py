@@ -12,7 +12,8 @@ import pytest
 
 from agent_memory.contracts.commands import RecordEvents
 from agent_memory.contracts.records import TimelineEvent
-from agent_memory.contracts.streams import DEAD_LETTERS, PROJECTIONS, heartbeat_key
+from agent_memory.contracts.streams import COMMANDS, DEAD_LETTERS, INGEST_GROUP, PROJECTIONS, heartbeat_key
+from agent_memory.runtime.dead_letters import DeadLetter, bury
 from support.servers import stack_environment, temporary_home
 from support.small_system import SmallSystem
 
@@ -79,6 +80,15 @@ async def test_it_waits_for_lag_only_as_long_as_it_is_told_to(system: SmallSyste
     assert "views still lag" in late.stderr
     await system.catch_up()
     assert (await told("--wait", "30", **here(system))).stderr == ""
+
+
+async def test_commands_that_were_given_up_are_a_warning(system: SmallSystem) -> None:
+    for _ in range(2):
+        await bury(system.redis, DeadLetter(body=b"{", source=COMMANDS, group=INGEST_GROUP, error=ValueError("odd"), attempts=1))
+    await system.catch_up()
+    said = await told(**here(system))
+    assert said.returncode == 0
+    assert "2 commands were given up" in said.stdout
 
 
 async def test_dead_letters_are_a_warning_that_says_what_to_do(system: SmallSystem) -> None:

@@ -93,6 +93,9 @@ async def accounted(system: System, *, quick: bool) -> Result:
         account(standing, found)
     waiting, forgotten = await _pending(system.redis, COMMANDS, INGEST_GROUP)
     found.looked_at("commands in hand", waiting)
+    if given_up := len((await _letters(system.redis)).get(INGEST_GROUP, ())):
+        # Whoever sent them was told that they failed, so no promise is broken; but somebody has to look at them.
+        found.warn(f"{given_up} commands were given up: `agent-memory dead-letters list`")
     if forgotten:
         found.broken(f"{forgotten} commands wait for more than {FORGOTTEN_MS // 1000} s")
     return found.result(3, NAME, "`agent-memory status` shows what does not run; its log says why")
@@ -117,11 +120,12 @@ async def _pending(redis: Redis, stream: str, group: str) -> tuple[int, int]:
 
 
 async def _letters(redis: Redis) -> dict[str, set[bytes]]:
-    """Positions that each projection gave up and nobody has dealt with; a letter that was written twice is one."""
+    """What each group gave up and nobody has dealt with: of a projection positions, so a letter that was written twice is one."""
     found: dict[str, set[bytes]] = {}
     first = "-"
     while chunk := await redis.xrange(DEAD_LETTERS, min=first, count=500):
         for entry_id, fields in chunk:
-            found.setdefault(fields.get(b"group", b"").decode(), set()).add(fields.get(b"position", entry_id))
+            position = fields.get(b"position", b"0")
+            found.setdefault(fields.get(b"group", b"").decode(), set()).add(entry_id if position == b"0" else position)
         first = f"({chunk[-1][0].decode()}"
     return found
