@@ -8,6 +8,8 @@ import msgspec
 from agent_memory.contracts.records import Scope
 
 SearchMode = Literal["semantic", "keyword", "hybrid"]
+TextScorer = Literal["BM25STD", "BM25", "TFIDF", "TFIDF.DOCNORM", "DISMAX"]
+Fusion = Literal["weighted", "rank"]
 
 
 class TagFilter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -66,13 +68,17 @@ class Recency(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SearchMemories(msgspec.Struct, frozen=True, kw_only=True):
-    """Search of long-term memories. Without text, a listing by filter. `limit` 1 to 100, `offset` from 0."""
+    """Search of long-term memories. Without text, a listing by filter. `limit` 1 to 100, `offset` from 0. `fusion`: whether a
+    hybrid search adds scaled scores or reciprocal ranks, `hybrid_alpha` of the nearness and the rest of the words.
+    """
 
     tenant: str
     text: str | None = None
     mode: SearchMode = "semantic"
     filters: MemoryFilters = MemoryFilters()
     hybrid_alpha: float = 0.7
+    fusion: Fusion = "weighted"
+    text_scorer: TextScorer = "BM25STD"
     distance_threshold: float | None = None
     limit: int = 10
     offset: int = 0

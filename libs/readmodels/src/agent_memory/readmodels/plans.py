@@ -11,12 +11,12 @@ from redis.exceptions import RedisError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from agent_memory.contracts.errors import Unavailable
-from agent_memory.contracts.queries import Recency
+from agent_memory.contracts.queries import Fusion, Recency, TextScorer
 from agent_memory.contracts.streams import index_alias
 from agent_memory.readmodels import statements
 from agent_memory.readmodels.documents import Kind
 from agent_memory.readmodels.generations import changes_key
-from agent_memory.readmodels.ranking import Ranked, by_recency, contenders, fuse, in_blocks
+from agent_memory.readmodels.ranking import Ranked, by_recency, contenders, fuse, fuse_ranks, in_blocks
 from agent_memory.readmodels.statements import Count, Row, Statement
 from agent_memory.readmodels.words import Wanted
 
@@ -70,6 +70,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     wanted: Wanted
     vector: bytes | None = None
     alpha: float = 0.7
+    fusion: Fusion = "weighted"
+    scorer: TextScorer = "BM25STD"
     threshold: float | None = None
     recency: Recency | None = None
     now: int = 0
@@ -185,12 +187,13 @@ class Searching:
         phrases = statements.all_phrases(plan.wanted)
         where = f"{plan.where} {phrases}" if phrases else plan.where
         by_words = f"{plan.where} {statements.any_word(plan.wanted)}"
-        beside = (statements.best(self._index, by_words, BLOCK + 1, _TIMES),) if plan.wanted else ()
+        beside = (statements.best(self._index, by_words, BLOCK + 1, _TIMES, plan.scorer),) if plan.wanted else ()
         known, near, replies = await self._ranked_by_vector(plan, where, BLOCK, _TIMES, beside)
         good = _clear_of_ties(statements.best_first(replies[0], _TIMES)[1]) if replies else []
         if good is None:
             _, good = await self._best(plan, by_words, BLOCK, _TIMES)
-        fused = fuse({row.key: row.rank for row in near}, {row.key: -row.rank for row in good}, plan.alpha)
+        fusing = fuse if plan.fusion == "weighted" else fuse_ranks
+        fused = fusing({row.key: row.rank for row in near}, {row.key: -row.rank for row in good}, plan.alpha)
         row_of = {row.key: row for row in (*near, *good)}
         first = contenders([score for _, score in fused], plan.recency, plan.offset + plan.limit) if plan.recency else len(fused)
         candidates = [_ranked(row_of[key], 1.0 - score, score) for key, score in fused[:first]]
@@ -232,7 +235,7 @@ class Searching:
         """
         k, most = min(end + _SPARE, _MOST_AT_ONCE), _most(end)
         while True:
-            (reply,) = await self._send(plan, statements.best(self._index, where, k, fields))
+            (reply,) = await self._send(plan, statements.best(self._index, where, k, fields, plan.scorer))
             total, rows = statements.best_first(reply, fields)
             if len(rows) < k or k >= most or rows[end - 1].rank != rows[-1].rank:
                 return total, rows[:end]

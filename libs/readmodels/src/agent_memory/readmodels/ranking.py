@@ -11,6 +11,7 @@ from agent_memory.contracts.queries import Recency
 
 MICROS_PER_DAY = 86_400_000_000
 _ROUNDING = 1e-9
+_RANK_CONSTANT = 60
 
 
 class Ranked(msgspec.Struct, frozen=True, gc=False):
@@ -64,6 +65,19 @@ def fuse(distances: Mapping[bytes, float], scores: Mapping[bytes, float], alpha:
     best = max(scores.values(), default=0.0)
     for key, score in scores.items():
         fused[key] = fused.get(key, 0.0) + ((1.0 - alpha) * (score / best) if best > 0 else 0.0)
+    top = max(fused.values(), default=0.0)
+    placed = sorted([(-score / top if top > 0 else 0.0, key) for key, score in fused.items()])
+    return [(key, abs(score)) for score, key in placed]
+
+
+def fuse_ranks(distances: Mapping[bytes, float], scores: Mapping[bytes, float], alpha: float) -> list[tuple[bytes, float]]:
+    """As `fuse`, from places instead of values: reciprocal rank fusion (Cormack, Clarke and Büttcher, 2009), weighted."""
+    fused: dict[bytes, float] = {}
+    nearest = sorted(distances, key=lambda key: (distances[key], key))
+    best = sorted(scores, key=lambda key: (-scores[key], key))
+    for weight, ordered in ((alpha, nearest), (1.0 - alpha, best)):
+        for rank, key in enumerate(ordered, start=1):
+            fused[key] = fused.get(key, 0.0) + weight / (_RANK_CONSTANT + rank)
     top = max(fused.values(), default=0.0)
     placed = sorted([(-score / top if top > 0 else 0.0, key) for key, score in fused.items()])
     return [(key, abs(score)) for score, key in placed]

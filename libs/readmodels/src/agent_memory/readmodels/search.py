@@ -46,6 +46,8 @@ class MemorySearch:
             wanted=wanted(text) if text else Wanted(),
             vector=vector,
             alpha=query.hybrid_alpha,
+            fusion=query.fusion,
+            scorer=query.text_scorer,
             threshold=query.distance_threshold if query.mode == "semantic" else None,
             recency=query.recency if text else None,
             now=micros(self._now()),

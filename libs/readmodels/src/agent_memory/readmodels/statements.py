@@ -63,10 +63,10 @@ def within(index: str, where: str, vector: bytes, radius: float, k: int, fields:
     return ("FT.SEARCH", index, query, *params, "SORTBY", "dist", *returned, "LIMIT", 0, k, *_TAIL)
 
 
-def best(index: str, where: str, k: int, fields: Sequence[str]) -> Statement:
-    """The k best of the documents that match, by BM25."""
+def best(index: str, where: str, k: int, fields: Sequence[str], scorer: str = "BM25STD") -> Statement:
+    """The k best of the documents that match, by a scorer of the server's."""
     returned: Statement = ("RETURN", len(fields), *fields)
-    return ("FT.SEARCH", index, where, "SCORER", "BM25STD", "WITHSCORES", *returned, "LIMIT", 0, k, *_TAIL)
+    return ("FT.SEARCH", index, where, "SCORER", scorer, "WITHSCORES", *returned, "LIMIT", 0, k, *_TAIL)
 
 
 def listing(index: str, where: str, offset: int, limit: int) -> Statement:
