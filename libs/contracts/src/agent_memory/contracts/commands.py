@@ -10,6 +10,7 @@ from agent_memory.contracts.records import (
     Message,
     ModelUse,
     Partition,
+    Reach,
     Strategy,
     SummaryView,
     Task,
@@ -61,14 +62,18 @@ class DeleteWorkingMemory(Command, frozen=True, kw_only=True):
 
 
 class StoreMemories(Command, frozen=True, kw_only=True):
-    """Create or replace long-term memories by id. The records' namespace and user are their own; the tenant is the scope's."""
+    """Create or replace long-term memories by id. The records' namespace and user are their own; the tenant is the scope's.
+
+    An id that stands for a memory out of `within` is not replaced: the new one gets an id of its own.
+    """
 
     memories: list[MemoryRecord]
     deduplicate: bool = True
+    within: Reach | None = None
 
 
 class EditMemory(Command, frozen=True, kw_only=True):
-    """Change the given fields of one memory; None means not given."""
+    """Change the given fields of one memory; None means not given. One out of `within` is not found."""
 
     memory_id: str
     text: str | None = None
@@ -80,6 +85,7 @@ class EditMemory(Command, frozen=True, kw_only=True):
     session_id: str | None = None
     event_date: datetime | None = None
     pinned: bool | None = None
+    within: Reach | None = None
 
 
 class MergeMemories(Command, frozen=True, kw_only=True):
@@ -94,9 +100,13 @@ class MergeMemories(Command, frozen=True, kw_only=True):
 
 
 class UnmergeMemory(Command, frozen=True, kw_only=True):
-    """Take the newest merge of a memory back: its sources are memories again, and it says what it said before."""
+    """Take the newest merge of a memory back: its sources are memories again, and it says what it said before.
+
+    One out of `within` is not found.
+    """
 
     memory_id: str
+    within: Reach | None = None
 
 
 class EnrichMemory(Command, frozen=True, kw_only=True):
@@ -164,10 +174,11 @@ class ChangeTask(Command, frozen=True, kw_only=True):
 
 
 class ForgetMemories(Command, frozen=True, kw_only=True):
-    """Delete memories by id; ids that do not exist are passed over."""
+    """Delete memories by id; ids that do not exist, or are out of `within`, are passed over."""
 
     memory_ids: list[str]
     reason: str = "requested"
+    within: Reach | None = None
 
 
 class Tick(Command, frozen=True, kw_only=True):

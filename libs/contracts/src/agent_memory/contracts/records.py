@@ -53,6 +53,17 @@ class Scope(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return _path(self.tenant, self.namespace, self.user_id)
 
 
+class Reach(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Whose things a caller may touch: those of these namespaces, of this user. None: of any."""
+
+    namespaces: list[str] | None = None
+    user_id: str | None = None
+
+    def holds(self, namespace: str | None, user_id: str | None) -> bool:
+        """Whether something of that namespace and user lies within."""
+        return (self.namespaces is None or (namespace or "") in self.namespaces) and self.user_id in (None, user_id or "")
+
+
 class TimelineEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Something said or done in a session. `timestamp_ms` is UTC milliseconds of when it happened, as the caller says."""
 

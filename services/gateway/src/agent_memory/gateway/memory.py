@@ -10,7 +10,7 @@ from agent_memory.contracts import commands, replies
 from agent_memory.contracts.codec import encode
 from agent_memory.contracts.errors import NotFound
 from agent_memory.contracts.queries import GetEvents, ListSessions, SearchMemories, SearchTimeline
-from agent_memory.contracts.records import MemoryRecord, Scope, TimelineEvent, to_milliseconds
+from agent_memory.contracts.records import MemoryRecord, Reach, Scope, TimelineEvent, to_milliseconds
 from agent_memory.contracts.replies import AnyReply, ReplyEnvelope
 from agent_memory.eventlog.reader import EventPage, SessionPage
 from agent_memory.gateway.gateway import utc_now
@@ -105,8 +105,9 @@ class MemorySystem:
                 return replies.MemoriesStored(memory_ids=ids, outcomes=["created"] * len(ids))
             case commands.EditMemory():
                 return self._edit(command)
-            case commands.ForgetMemories(memory_ids=memory_ids):
-                return replies.MemoriesForgotten(memory_ids=[each for each in memory_ids if self.records.pop(each, None)])
+            case commands.ForgetMemories(memory_ids=memory_ids, within=within):
+                gone = [each for each in memory_ids if self._reached(each, within) and self.records.pop(each, None)]
+                return replies.MemoriesForgotten(memory_ids=gone)
             case _:
                 return replies.Acknowledged()
 
@@ -125,12 +126,15 @@ class MemorySystem:
         self.documents[key] = replaced(scope, command, reply)
         return reply
 
+    def _reached(self, memory_id: str, within: Reach | None) -> bool:
+        record = self.records.get(memory_id)
+        return record is not None and (within is None or within.holds(record.namespace, record.user_id))
+
     def _edit(self, command: commands.EditMemory) -> replies.MemoryChanged:
-        if command.memory_id not in self.records:
+        if not self._reached(command.memory_id, command.within):
             raise NotFound("no such memory")
-        changes = {
-            name: value for name, value in msgspec.structs.asdict(command).items() if value is not None and name != "memory_id"
-        }
+        given = msgspec.structs.asdict(command).items()
+        changes = {name: value for name, value in given if value is not None and name not in ("memory_id", "within")}
         record = msgspec.structs.replace(self.records[command.memory_id], **changes)
         self.records[record.id] = record
         return replies.MemoryChanged(record=msgspec.Raw(encode(record)))

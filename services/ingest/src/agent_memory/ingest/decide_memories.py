@@ -16,8 +16,9 @@ from agent_memory.contracts.commands import (
     TouchMemories,
     UnmergeMemory,
 )
+from agent_memory.contracts.errors import NotFound
 from agent_memory.contracts.events import Event, MemoryStored
-from agent_memory.contracts.records import MemoryRecord, Scope, to_datetime
+from agent_memory.contracts.records import MemoryRecord, Reach, Scope, to_datetime
 from agent_memory.contracts.replies import Acknowledged, MemoriesForgotten, MemoriesStored, MemoryChanged
 from agent_memory.ingest import memories, merges, promotion, sessions
 from agent_memory.ingest.facts import Decision, Emitted, Facts, Request, records_to_promote
@@ -33,7 +34,7 @@ def decide_memory(command: MemoryCommand, request: Request, facts: Facts) -> Dec
         case StoreMemories():
             return _store(command, request, facts)
         case EditMemory(memory_id=memory_id):
-            memory, stream = _memory(memory_id, request, facts)
+            memory, stream = _reached(memory_id, command.within, request, facts)
             events, record = memories.edit(command, memory, request.sequence, to_datetime(request.now_ms))
             emitted = _fold(stream, memory, events, request, facts)
             return Decision(events=emitted, reply=MemoryChanged(record=msgspec.Raw(encode(record))))
@@ -88,7 +89,10 @@ def extract(command: RecordExtraction, session: Session, request: Request, facts
 def _store(command: StoreMemories, request: Request, facts: Facts) -> Decision:
     emitted: list[Emitted] = []
     ids, outcomes = [], []
-    for record in command.memories:
+    for given in command.memories:
+        known = _memory(given.id, request, facts)[0].record
+        foreign = known is not None and not _holds(command.within, known)
+        record = replace(given, id=promotion.own_id(given)) if foreign else given
         events, memory_id, outcome = _stored(memories.hashed(record), request, facts, deduplicate=command.deduplicate)
         emitted += events
         ids.append(memory_id)
@@ -132,7 +136,7 @@ def _merge(command: MergeMemories, request: Request, facts: Facts) -> Decision:
 
 
 def _unmerge(command: UnmergeMemory, request: Request, facts: Facts) -> Decision:
-    survivor, stream = _memory(command.memory_id, request, facts)
+    survivor, stream = _reached(command.memory_id, command.within, request, facts)
     history = facts.histories.get(stream, [])
     known = [_memory(record.id, request, facts) for record in merges.sources_of(history)]
     now = to_datetime(request.now_ms)
@@ -151,11 +155,25 @@ def _forget(command: ForgetMemories, request: Request, facts: Facts) -> Decision
     gone = []
     for memory_id in dict.fromkeys(command.memory_ids):
         memory, stream = _memory(memory_id, request, facts)
+        if memory.record is not None and not _holds(command.within, memory.record):
+            continue
         now = to_datetime(request.now_ms)
         if events := memories.forget(memory_id, memory, request.sequence, now, command.reason):
             emitted += _fold(stream, memory, events, request, facts)
             gone.append(memory_id)
     return Decision(events=emitted, reply=MemoriesForgotten(memory_ids=gone))
+
+
+def _holds(within: Reach | None, record: MemoryRecord) -> bool:
+    return within is None or within.holds(record.namespace, record.user_id)
+
+
+def _reached(memory_id: str, within: Reach | None, request: Request, facts: Facts) -> tuple[Memory, str]:
+    """A memory and its stream. Raises NotFound for one that the caller does not reach, as if there were none."""
+    memory, stream = _memory(memory_id, request, facts)
+    if memory.record is not None and not _holds(within, memory.record):
+        raise NotFound(f"Memory with ID {memory_id} not found")
+    return memory, stream
 
 
 def _memory(memory_id: str, request: Request, facts: Facts) -> tuple[Memory, str]:

@@ -97,6 +97,8 @@ def memory_streams(request: Request) -> Iterable[str]:
     """Streams of the memories that the command asks about."""
     tenant = request.scope.tenant
     match request.command:
+        case StoreMemories(memories=records, within=within) if within is not None:
+            ids = [id_ for record in records for id_ in (record.id, own_id(record))]
         case StoreMemories(memories=records) | RecordExtraction(memories=records):
             ids = [record.id for record in records]
         case ReplaceWorkingMemory() as command:
