@@ -1,32 +1,21 @@
 """What the gateway works out without asking anybody."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from agent_memory.contracts.errors import Forbidden
-from agent_memory.contracts.records import MemoryRecord, Scope
+from agent_memory.contracts.records import Scope
 from agent_memory.gateway.auth import Principal
-from agent_memory.gateway.domain import ForgetPolicy, first_that_fits, forgettable, percentages, token_limit
+from agent_memory.gateway.domain import first_that_fits, percentages, token_limit
 from agent_memory.gateway.ids import Ids, derived
 from agent_memory.gateway.settings import check_open, is_loopback, open_allowed
 from agent_memory.gateway.tokens import Cl100k
 from agent_memory.runtime.settings import Settings, SettingsError
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-def memory(id_: str, *, age: float = 0, inactive: float = 0, **fields: object) -> MemoryRecord:
-    return MemoryRecord(
-        id=id_,
-        text=id_,
-        created_at=NOW - timedelta(days=age),
-        updated_at=NOW,
-        last_accessed=NOW - timedelta(days=inactive),
-        **fields,  # type: ignore[arg-type]
-    )
 
 
 def test_the_callers_window_counts_more_than_its_model() -> None:
@@ -53,26 +42,6 @@ def test_the_newest_messages_that_fit_are_kept_and_always_one(tokens: list[int],
 
 async def test_tokens_are_counted_without_a_network() -> None:
     assert await Cl100k().count(["user: Hello", "", "<|endoftext|>", "user: " + "word " * 1_000]) == [3, 0, 7, 1_003]
-
-
-def test_old_and_unused_memories_go_and_pinned_ones_stay() -> None:
-    memories = [
-        memory("fresh"),
-        memory("old", age=40, inactive=20),
-        memory("old but used", age=40),
-        memory("ancient but used", age=400),
-        memory("pinned", age=4_000, inactive=4_000, pinned=True),
-        memory("named", age=4_000, inactive=4_000),
-    ]
-    policy = ForgetPolicy(max_age_days=30, max_inactive_days=10)
-    assert forgettable(memories, policy, {"named"}, NOW) == ["old", "ancient but used"]
-    assert forgettable(memories, ForgetPolicy(max_inactive_days=10), {"named"}, NOW) == ["old"]
-    assert forgettable(memories, ForgetPolicy(), (), NOW) == []
-
-
-def test_a_budget_keeps_the_most_recent_of_what_no_age_rule_hits() -> None:
-    memories = [memory("a", age=1, inactive=1), memory("b", age=9, inactive=9), memory("c"), memory("d", memory_type="episodic")]
-    assert forgettable(memories, ForgetPolicy(budget=1, memory_type_allowlist=["message"]), (), NOW) == ["a", "b"]
 
 
 def test_ids_of_one_process_grow_even_when_the_clock_steps_back() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from agent_memory.scheduler.cron import Cron, following, latest, parse
-from agent_memory.scheduler.domain import JOBS, Job, command, due, milliseconds, next_due
+from agent_memory.scheduler.domain import JOBS, Every, Job, command, due, every, jobs, milliseconds, next_due
 
 ZONES = ["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kolkata", "America/Sao_Paulo"]
 CHANGES = [
@@ -169,3 +169,18 @@ def test_the_jobs_that_clients_know_are_there_with_their_schedules() -> None:
     assert schedules["hourly-rollup"] == "0 0 * * * *"
     assert schedules["segment-summarizer"] == "0 */15 * * * *"
     assert schedules["outbox-processor"] == "0 * * * * *"
+
+
+@given(st.integers(1, 10_000), st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1)))
+def test_a_job_of_every_so_many_minutes_is_due_in_even_steps_whoever_asks_when(minutes: int, naive: datetime) -> None:
+    now, step = naive.replace(tzinfo=UTC), timedelta(minutes=minutes)
+    assert isinstance(every(45), Every)
+    assert every(10).expression == "0 */10 * * * *"
+    job = Job(name="j", schedule=every(minutes), meaning="")
+    last, following_ms = due([job], {}, now)[0].due_ms, next_due([job], now)["j"]
+    assert last <= milliseconds(now) < following_ms == last + step / timedelta(milliseconds=1)
+    assert last % (minutes * 60_000) == 0
+
+
+def test_forgetting_is_a_job_only_when_it_is_wanted() -> None:
+    assert {job.name for job in jobs(forgetting_minutes=60)} - {job.name for job in JOBS} == {"forgetting"}

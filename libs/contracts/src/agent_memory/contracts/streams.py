@@ -1,6 +1,7 @@
 """Every name on the bus and in Redis, in one place. Keys carry what must stay together in a cluster as a `{hash tag}`."""
 
 from collections.abc import Mapping
+from urllib.parse import unquote
 
 from agent_memory.contracts.records import Scope, escape
 
@@ -13,12 +14,21 @@ SEQUENCE_FIELD = "sequence"
 
 INGEST_GROUP = "ingest"
 
+COMPACTIONS = "am:compactions"
+"""Requests to the compactor that somebody waits for; its group is of the same name as the service."""
+COMPACTOR_GROUP = "compactor"
+COMPACTION = "compaction"
+FORGETTING = "forgetting"
+"""Jobs that the compactor does when they are due."""
+
 MEMORY_INDEX = "memory-index"
 TIMELINE_INDEX = "timeline-index"
 SEGMENTS = "segments"
 CONTENTS = "contents"
 DUPLICATES = "duplicates"
 JOBS = "jobs"
+SESSION_WORK = "session-work"
+ENRICHMENT = "enrichment"
 
 PROJECTIONS: dict[str, str] = {
     MEMORY_INDEX: "indexer",
@@ -34,6 +44,13 @@ PROJECTIONS: dict[str, str] = {
 def session_stream(scope: Scope, session_id: str) -> str:
     """Log stream of one session."""
     return f"session/{scope.path}/{escape(session_id)}"
+
+
+def owner_of(stream: str) -> tuple[Scope, str]:
+    """Whose a session's or memory's log stream is, and its id: what `session_stream` and `memory_stream` were given."""
+    kind, tenant, *owner, id_ = [unquote(part) for part in stream.split("/")]
+    namespace, user_id = owner if kind == "session" else ("", "")
+    return Scope(tenant=tenant, namespace=namespace, user_id=user_id), id_
 
 
 def memory_stream(tenant: str, memory_id: str) -> str:
@@ -115,3 +132,8 @@ def document_prefix(kind: str, generation: int) -> str:
 def document_key(kind: str, generation: int, scope_path: str, document_id: str) -> str:
     """Key of one search document."""
     return f"am:doc:{kind}:{generation}:{{{scope_path}}}:{document_id}"
+
+
+def compaction_answer_key(request_id: str) -> str:
+    """Where the answer to a request on `COMPACTIONS` is put, for some minutes."""
+    return f"am:compaction:{request_id}"

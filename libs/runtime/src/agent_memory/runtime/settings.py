@@ -52,8 +52,21 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     index_all_messages_in_long_term_memory: bool = False
     require_message_timestamps: bool = False
     max_future_timestamp_seconds: int = 300
-    summarization_threshold: float = 0.7
     enable_working_memory_summarization: bool = True
+    summarization_threshold: float = 0.7
+    """Share of a model's tokens beyond which the oldest messages of working memory become part of its summary."""
+    progressive_summarization_prompt: str = ""
+    """How the model is asked for a summary; `{prev_summary}` and `{messages_joined}` stand for what goes in. Empty: ours."""
+    enable_discrete_memory_extraction: bool = True
+    extraction_debounce_seconds: int = 30
+    """How long a session must be quiet before its messages are read for what is worth keeping."""
+    enable_topic_extraction: bool = True
+    topic_model_source: Literal["LLM", "BERT"] = "LLM"
+    topic_model: str = "MaartenGr/BERTopic_Wikipedia"
+    top_k_topics: int = 3
+    enable_ner: bool = True
+    ner_model_source: Literal["LLM", "BERT"] = "LLM"
+    ner_model: str = "dbmdz/bert-large-cased-finetuned-conll03-english"
     summarization_wait_seconds: float = 10.0
     """Longest wait of a PUT that is over the threshold for its summary; then it is answered as it stands."""
     working_memory_promotion: Literal["memories", "none"] = "memories"
@@ -120,8 +133,13 @@ def _checked(settings: Settings) -> Settings:
         if getattr(settings, name) < 1:
             raise SettingsError(f"{name.upper()}={getattr(settings, name)} cannot be used: at least one minute")
     for name in ("forgetting_max_age_days", "forgetting_max_inactive_days", "forgetting_budget_keep_top_n"):
-        if (getattr(settings, name) or 0) < 0:
+        if not (getattr(settings, name) or 0) >= 0:  # NaN is neither
             raise SettingsError(f"{name.upper()}={getattr(settings, name)} cannot be used: nothing below 0")
+    if not 0 < settings.summarization_threshold <= 1:
+        raise SettingsError(f"SUMMARIZATION_THRESHOLD={settings.summarization_threshold} cannot be used: more than 0, at most 1")
+    for name in ("extraction_debounce_seconds", "top_k_topics"):
+        if getattr(settings, name) < 0:
+            raise SettingsError(f"{name.upper()}={getattr(settings, name)} cannot be used: 0 or more")
     for name in ("port", "grpc_port", "mcp_port", "metrics_port"):
         if not 0 <= getattr(settings, name) <= 65535:
             raise SettingsError(f"{name.upper()}={getattr(settings, name)} cannot be used: a port is 0 to 65535")

@@ -1,13 +1,6 @@
-"""What a session's reader is told about tokens, which messages fit, which memories are old enough to be forgotten. Pure."""
+"""What a session's reader is told about tokens, and which messages fit. Pure."""
 
-from collections.abc import Collection, Sequence
-from datetime import datetime, timedelta
-
-import msgspec
-
-from agent_memory.contracts.queries import Recency
-from agent_memory.contracts.records import MemoryRecord, to_milliseconds
-from agent_memory.readmodels.ranking import recency
+from collections.abc import Sequence
 
 DEFAULT_TOKEN_LIMIT = 16_000
 
@@ -69,6 +62,11 @@ def _percent(tokens: int, limit: int) -> float:
     return 100.0 if limit <= 0 else min(tokens / limit * 100.0, 100.0)
 
 
+def may_exceed(texts: Sequence[str], tokens: int) -> bool:
+    """Whether texts might have more tokens than that: a token is a byte at least, so most never have to be counted."""
+    return sum(len(text) if text.isascii() else 4 * len(text) for text in texts) > tokens
+
+
 def first_that_fits(tokens: Sequence[int], limit: int) -> int:
     """Index of the oldest message to keep so that the rest fits the limit; the newest one always stays."""
     left = sum(tokens)
@@ -77,47 +75,3 @@ def first_that_fits(tokens: Sequence[int], limit: int) -> int:
             return index
         left -= count
     return 0
-
-
-class ForgetPolicy(msgspec.Struct, frozen=True, kw_only=True):
-    """Which memories may go. Ages in days; `budget`: how many of those that no age rule hits may stay."""
-
-    max_age_days: float | None = None
-    max_inactive_days: float | None = None
-    budget: int | None = None
-    memory_type_allowlist: list[str] | None = None
-    hard_age_multiplier: float = 12.0
-
-
-def forgettable(records: Sequence[MemoryRecord], policy: ForgetPolicy, pinned_ids: Collection[str], now: datetime) -> list[str]:
-    """Ids of the memories that the policy lets go, in the order given. Pinned ones never are among them."""
-    types = policy.memory_type_allowlist
-    eligible = [
-        record
-        for record in records
-        if not record.pinned and record.id not in pinned_ids and (types is None or record.memory_type in types)
-    ]
-    gone = {record.id for record in eligible if _too_old(record, policy, now)}
-    staying = [record for record in eligible if record.id not in gone]
-    if policy.budget is not None and len(staying) > policy.budget:
-        staying.sort(key=lambda record: (-_recency(record, now), record.id))
-        gone |= {record.id for record in staying[policy.budget :]}
-    return [record.id for record in eligible if record.id in gone]
-
-
-_DAY = timedelta(days=1)
-
-
-def _too_old(record: MemoryRecord, policy: ForgetPolicy, now: datetime) -> bool:
-    age, inactive = (now - record.created_at) / _DAY, (now - record.last_accessed) / _DAY
-    most_age, most_inactive = policy.max_age_days, policy.max_inactive_days
-    if most_age is not None and most_inactive is not None:
-        return age > most_age * policy.hard_age_multiplier or (age > most_age and inactive > most_inactive)
-    return (most_age is not None and age > most_age) or (most_inactive is not None and inactive > most_inactive)
-
-
-def _recency(record: MemoryRecord, now: datetime) -> float:
-    created_at, last_accessed, at = (
-        1_000 * milliseconds + rest for milliseconds, rest in map(to_milliseconds, (record.created_at, record.last_accessed, now))
-    )
-    return recency(Recency(), created_at=created_at, last_accessed=last_accessed, now=at)

@@ -32,7 +32,9 @@ async def serve(settings: Settings, own: SchedulerSettings = DEFAULTS) -> None:
         batch=own.batch,
         claim_after_ms=own.claim_after_ms,
     )
-    ticks = SendTicks(redis, domain.JOBS, own)
+    forgetting = settings.forgetting_every_minutes if settings.forgetting_enabled else None
+    jobs = domain.jobs(compaction_minutes=settings.compaction_every_minutes, forgetting_minutes=forgetting)
+    ticks = SendTicks(redis, jobs, own)
     checks = {"redis": answers(redis.ping), "postgres": answers(log.head)}
     await run(settings, SERVICE, redis=redis, broker=broker, tasks=[runner.sweep, ticks.run], checks=checks)
     await connections.close()

@@ -12,16 +12,16 @@ from agent_memory.contracts.queries import MemoryFilters, SearchMemories, TagFil
 from agent_memory.contracts.records import MemoryRecord, Scope
 from agent_memory.contracts.replies import MemoriesForgotten
 from agent_memory.contracts.streams import MEMORY_INDEX
-from agent_memory.gateway.domain import ForgetPolicy, forgettable
 from agent_memory.gateway.edges.http import fields, responses
 from agent_memory.gateway.edges.http.body import decode
 from agent_memory.gateway.edges.http.call import Call, HttpRequest, opened
 from agent_memory.gateway.edges.http.fields import REQUIRED, Spec
 from agent_memory.gateway.edges.http.requests_memories import MEMORY_TYPES
 from agent_memory.gateway.edges.http.responses import Answered
+from agent_memory.readmodels.forgetting import ForgetPolicy, forgettable
 
-MOST_CANDIDATES = 10_000
-PAGE = 100
+MOST_FORGOTTEN = 10_000
+PAGE = 1_000
 _DAYS = (fields.nullable(fields.number_between(0.0, None)), None)
 _POLICY: Spec = {
     "max_age_days": _DAYS,
@@ -32,23 +32,26 @@ _POLICY: Spec = {
 }
 _BODY: Spec = {
     "policy": (lambda value, loc, problems: ForgetPolicy(**fields.fields(value, loc, problems, _POLICY)), REQUIRED),
-    "pinned_ids": (fields.nullable(fields.listing(fields.identifier, most=MOST_CANDIDATES)), None),
+    "pinned_ids": (fields.nullable(fields.listing(fields.identifier, most=MOST_FORGOTTEN)), None),
 }
 _record = msgspec.json.Decoder(MemoryRecord).decode
 
 
 @post("/v1/long-term-memory/forget", status_code=200)
 async def post_forget(request: HttpRequest) -> ASGIApp:
-    """Forget the memories that a policy lets go, or, as a dry run, only say which those are."""
+    """Forget the memories that a policy lets go, or, as a dry run, only say which those are: the very same.
+
+    All memories of the scope are looked at; `limit` is how many may go at once, those that were of use the longest ago.
+    """
     call = await opened(request)
     given = fields.fields(decode(await call.body()), ("body",), call.problems, _BODY)
     session_id = call.parameters.get("session_id", fields.identifier)
-    limit = call.parameters.get("limit", fields.between(1, MOST_CANDIDATES), 1_000)
+    limit = call.parameters.get("limit", fields.between(1, MOST_FORGOTTEN), 1_000)
     dry_run = call.parameters.get("dry_run", fields.boolean, True)
     scope = call.scope()
     await call.caught_up(MEMORY_INDEX)
-    records = await _candidates(call, scope, session_id, limit)
-    ids = forgettable(records, given["policy"], given["pinned_ids"] or (), call.gateway.clock())
+    records = await _candidates(call, scope, session_id)
+    ids = forgettable(records, given["policy"], frozenset(given["pinned_ids"] or ()), call.gateway.clock(), most=limit)
     position = 0
     if ids and not dry_run:
         answer = await call.ask(Scope(tenant=scope.tenant), ForgetMemories(memory_ids=ids, reason="policy"))
@@ -57,20 +60,23 @@ async def post_forget(request: HttpRequest) -> ASGIApp:
     return Answered(encode(body), headers=responses.at(position))
 
 
-async def _candidates(call: Call, scope: Scope, session_id: str | None, limit: int) -> list[MemoryRecord]:
+async def _candidates(call: Call, scope: Scope, session_id: str | None) -> list[MemoryRecord]:
     filters = MemoryFilters(
         namespace=TagFilter(eq=scope.namespace) if scope.namespace else None,
         user_id=TagFilter(eq=scope.user_id) if scope.user_id else None,
         session_id=TagFilter(eq=session_id) if session_id else None,
     )
-    found: list[MemoryRecord] = []
+    found: dict[str, MemoryRecord] = {}
     offset: int | None = 0
-    while offset is not None and len(found) < limit:
-        query = SearchMemories(tenant=scope.tenant, filters=filters, limit=min(PAGE, limit - len(found)), offset=offset)
-        page = await call.gateway.memories.search(query, None)
-        found += [_record(hit.record) for hit in page.hits]
+    while offset is not None:
+        page = await call.gateway.memories.search(
+            SearchMemories(tenant=scope.tenant, filters=filters, limit=PAGE, offset=offset), None
+        )
+        for hit in page.hits:
+            record = _record(hit.record)
+            found[record.id] = record  # pages overlap when memories come in meanwhile
         offset = page.next_offset
-    return found
+    return list(found.values())
 
 
 def handlers() -> list[Any]:

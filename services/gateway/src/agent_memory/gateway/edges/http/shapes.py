@@ -7,7 +7,7 @@ import msgspec
 
 from agent_memory.contracts.queries import DateFilter, SearchMode, TagFilter
 from agent_memory.contracts.records import EventType, MemoryRecord, MemoryType, Strategy
-from agent_memory.gateway.domain import ForgetPolicy
+from agent_memory.readmodels.forgetting import ForgetPolicy
 
 
 class Shape(msgspec.Struct, kw_only=True):
