@@ -1,13 +1,10 @@
 """Fitting texts into what a provider takes: so many tokens a text, so many texts and tokens a request."""
 
-import importlib.util
-import os
 from collections.abc import Sequence
-from functools import cache
-from pathlib import Path
-from typing import Any
 
 import msgspec
+
+from agent_memory.runtime.tokens import SLOWEST_CHARACTERS, cl100k
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,10 +17,6 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a text that may be too long is counted and cut by tokens; otherwise by bytes, which is safe and cheap."""
 
 
-SLOWEST_CHARACTERS = 100_000
-"""Longest text that is given to the tokenizer, whose time on unbroken text grows faster than its length."""
-
-
 def size(text: str) -> int:
     """Bytes of a text: no byte-pair vocabulary makes more tokens than bytes, so what fits by this count fits."""
     return len(text.encode("utf-8", "replace"))
@@ -34,7 +27,7 @@ def shortened(text: str, limits: Limits) -> str:
     tokens = limits.text_tokens
     if size(text) <= tokens:
         return text
-    encoding = _cl100k() if limits.count else None
+    encoding = cl100k() if limits.count else None
     if encoding is None:
         return text.encode("utf-8", "replace")[:tokens].decode("utf-8", "ignore")
     found = encoding.encode_ordinary(text[:SLOWEST_CHARACTERS])
@@ -42,19 +35,6 @@ def shortened(text: str, limits: Limits) -> str:
         return text
     # A cut token may end inside a character, and counting anew may join tokens differently: so a few are left free.
     return str(encoding.decode(found[: tokens - 8], errors="ignore"))
-
-
-@cache
-def _cl100k() -> Any | None:
-    # litellm ships the vocabulary, so nothing is downloaded; it is located, not imported. tiktoken is imported here because
-    # only a text of several pages needs it.
-    found = importlib.util.find_spec("litellm")
-    if found is None or found.origin is None:
-        return None
-    os.environ.setdefault("TIKTOKEN_CACHE_DIR", str(Path(found.origin).parent / "litellm_core_utils" / "tokenizers"))
-    import tiktoken  # noqa: PLC0415
-
-    return tiktoken.get_encoding("cl100k_base")
 
 
 def requests(texts: Sequence[str], limits: Limits) -> list[list[int]]:

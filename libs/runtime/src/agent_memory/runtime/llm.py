@@ -7,7 +7,7 @@ import msgspec
 
 from agent_memory.contracts.errors import Refused, Unavailable
 from agent_memory.runtime.llm_catalogue import cost
-from agent_memory.runtime.llm_http import ProviderHttp, endpoint
+from agent_memory.runtime.llm_http import IDEMPOTENCY_KEY, ProviderHttp, endpoint
 from agent_memory.runtime.llm_litellm import Litellm
 from agent_memory.runtime.llm_retry import ProviderRefused
 from agent_memory.runtime.settings import Settings, SettingsError
@@ -26,6 +26,10 @@ class CompletionRefused(ProviderRefused):
 
 class CompletionUnusable(Unavailable):
     """The provider answered, but with nothing that can be used: empty, cut off, or not the JSON that was asked for."""
+
+
+class CompletionEmpty(CompletionUnusable):
+    """The provider answered with nothing."""
 
 
 class Usage(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,8 +55,10 @@ class Completer(Protocol):
     def model(self) -> str:
         """The name it is asked by; empty when there is none."""
 
-    async def complete(self, messages: Messages, *, json_schema: Mapping[str, Any] | None = None) -> Completion:
-        """The answer; JSON of the schema when one is given. Raises NoModel, CompletionRefused, CompletionUnusable, Unavailable."""
+    async def complete(self, messages: Messages, *, json_schema: Mapping[str, Any] | None = None, key: str = "") -> Completion:
+        """The answer; JSON of the schema when one is given. `key` is the same for the same request, so that a provider that heeds
+        it charges once. Raises NoModel, CompletionRefused, CompletionUnusable, Unavailable.
+        """
 
     async def close(self) -> None:
         """Close the connections."""
@@ -106,7 +112,7 @@ class Unconfigured:
 
     model = ""
 
-    async def complete(self, messages: Messages, *, json_schema: Mapping[str, Any] | None = None) -> Completion:
+    async def complete(self, messages: Messages, *, json_schema: Mapping[str, Any] | None = None, key: str = "") -> Completion:
         """Raises NoModel."""
         raise NoModel("no model is configured: set OPENAI_API_KEY, or OPENAI_API_BASE, and GENERATION_MODEL")
 
@@ -121,10 +127,10 @@ class HttpCompleter:
         self.model = model
         self._http = http
 
-    async def complete(self, messages: Messages, *, json_schema: Mapping[str, Any] | None = None) -> Completion:
+    async def complete(self, messages: Messages, *, json_schema: Mapping[str, Any] | None = None, key: str = "") -> Completion:
         """POST /chat/completions."""
         body = msgspec.json.encode({"model": self.model, **_request(messages, json_schema)})
-        answered = await self._http.post("/chat/completions", body, refused=CompletionRefused)
+        answered = await self._http.post("/chat/completions", body, refused=CompletionRefused, key=key)
         try:
             answer = msgspec.json.decode(answered, type=_Answer)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -143,9 +149,12 @@ class LitellmCompleter:
         self.model = litellm.model
         self._litellm = litellm
 
-    async def complete(self, messages: Messages, *, json_schema: Mapping[str, Any] | None = None) -> Completion:
+    async def complete(self, messages: Messages, *, json_schema: Mapping[str, Any] | None = None, key: str = "") -> Completion:
         """Ask through litellm."""
-        answered = await self._litellm.complete(_request(messages, json_schema), refused=CompletionRefused)
+        request = _request(messages, json_schema)
+        if key:
+            request["extra_headers"] = {IDEMPOTENCY_KEY: key}
+        answered = await self._litellm.complete(request, refused=CompletionRefused)
         try:
             answer = msgspec.convert(answered, _Answer)
         except msgspec.ValidationError as error:
@@ -174,7 +183,7 @@ def _completion(model: str, answer: _Answer, json_schema: Mapping[str, Any] | No
     if choice.finish_reason in ("length", "content_filter"):
         raise CompletionUnusable(f"{model} was cut off ({choice.finish_reason}) after {len(text)} characters")
     if not text.strip():
-        raise CompletionUnusable(f"{model} answered with nothing")
+        raise CompletionEmpty(f"{model} answered with nothing")
     if json_schema is not None:
         _check_json(model, text)
     used = answer.usage or _Used()

@@ -11,6 +11,7 @@ class Known(msgspec.Struct, frozen=True, kw_only=True):
     """One model. Prices in US dollars a token, None where unknown."""
 
     output_vector_size: int | None = None
+    max_input_tokens: int | None = None
     input_cost_per_token: float | None = None
     output_cost_per_token: float | None = None
 

@@ -9,6 +9,7 @@ from yarl import URL
 
 from agent_memory.runtime.llm_retry import Persistence, ProviderRefused, Transient, hinted_wait
 
+IDEMPOTENCY_KEY = "Idempotency-Key"
 RETRIED = (408, 425, 429)
 LONGEST_REASON = 500
 _KEY_LIKE = re.compile(r"\b(sk|key|pk|Bearer)[-_ ][\w*.\-]{6,}")
@@ -98,9 +99,12 @@ class ProviderHttp:
             self._headers["Authorization"] = f"Bearer {key}"
         self._session: aiohttp.ClientSession | None = None
 
-    async def post(self, path: str, body: bytes, *, refused: type[ProviderRefused] = ProviderRefused) -> bytes:
-        """The body of a 200 answer. Raises `refused` for other 4xx, Unavailable when the provider cannot be had."""
-        return await self.persistence.call(lambda: self._attempt(path, body, refused))
+    async def post(self, path: str, body: bytes, *, refused: type[ProviderRefused] = ProviderRefused, key: str = "") -> bytes:
+        """The body of a 200 answer. Every attempt carries the `key`, if there is one.
+
+        Raises `refused` for other 4xx, Unavailable when the provider cannot be had.
+        """
+        return await self.persistence.call(lambda: self._attempt(path, body, refused, key))
 
     async def close(self) -> None:
         """Close the connections."""
@@ -121,11 +125,12 @@ class ProviderHttp:
             )
         return self._session
 
-    async def _attempt(self, path: str, body: bytes, refused: type[ProviderRefused]) -> bytes:
+    async def _attempt(self, path: str, body: bytes, refused: type[ProviderRefused], key: str) -> bytes:
+        headers = {IDEMPOTENCY_KEY: key} if key else None
         try:
-            async with self._connected().post(self.where.base + path, data=body, allow_redirects=False) as answer:
+            async with self._connected().post(self.where.base + path, data=body, headers=headers, allow_redirects=False) as answer:
                 content = await answer.read()
-                status, headers = answer.status, answer.headers
+                status, answered = answer.status, answer.headers
         except TimeoutError:
             raise Transient("no answer in time") from None
         except (aiohttp.ClientError, OSError) as trouble:
@@ -134,5 +139,5 @@ class ProviderHttp:
             return content
         reason = _reason(content, self._key)
         if status in RETRIED or status >= 500:
-            raise Transient(f"answered {status}: {reason}", hint=hinted_wait(headers.get("Retry-After")))
+            raise Transient(f"answered {status}: {reason}", hint=hinted_wait(answered.get("Retry-After")))
         raise refused(f"{self.where.name} answered {status}: {reason}", status=status)

@@ -67,7 +67,14 @@ INDEXED = _counter("documents_indexed", "Documents written to a search index", "
 EMBEDDED = _counter("texts_embedded", "Texts turned into vectors, by where the vector came from (model, cache)", "origin")
 EMBED_SECONDS = _histogram("embed_seconds", "One call of the embedding model", SLOW, "model")
 MODEL_SECONDS = _histogram("model_seconds", "One completion", SLOW, "model")
+MODEL_ANSWERS = _counter("model_answers", "Answers of a model, by where they came from (model, journal)", "model", "origin")
+MODEL_TOKENS = _counter("model_tokens", "Tokens that calls of a model took", "model", "kind")
 BREAKER = _gauge("breaker_state", "0 closed (calls pass), 1 half open (one call tries), 2 open (calls fail at once)", "provider")
+
+# Background work
+WORK_PENDING = _gauge("work_pending", "What waits to be done in the background, also what is put off after a failure", "work")
+WORK_DONE = _counter("work_done", "What was done in the background", "work")
+WORK_SECONDS = _histogram("work_seconds", "One piece of background work, until its effect is seen", SLOW, "work")
 
 # Time
 TICKS = _counter("ticks", "Ticks sent for jobs that came due", "job")
@@ -80,7 +87,17 @@ RECONNECTS = _counter("reconnects", "Connections made again after they were lost
 BUILD = _gauge("service_info", "1; its labels tell what runs here", "service", "replica")
 
 SpanName = Literal[
-    "http.request", "command.send", "ingest.batch", "log.append", "relay.publish", "projection.apply", "embed", "search", "job.tick"
+    "http.request",
+    "command.send",
+    "ingest.batch",
+    "log.append",
+    "relay.publish",
+    "projection.apply",
+    "embed",
+    "search",
+    "model.ask",
+    "work.do",
+    "job.tick",
 ]
 
 SPANS: dict[SpanName, str] = {
@@ -92,6 +109,8 @@ SPANS: dict[SpanName, str] = {
     "projection.apply": "Events applied to a view together; linked to the trace of each",
     "embed": "Texts turned into vectors",
     "search": "One query against a search index",
+    "model.ask": "One question to a model, with all attempts",
+    "work.do": "One piece of background work",
     "job.tick": "A job came due",
 }
 if set(SPANS) != set(get_args(SpanName)):
