@@ -97,6 +97,13 @@ def test_what_a_memory_said_before_it_was_edited_can_be_said_again():
     given(store(record("a")), EditMemory(memory_id="a", text="likes coffee")).when(store(record("b"))).then(MemoryStored)
 
 
+def test_a_policy_never_forgets_what_was_pinned_since_it_looked():
+    history = given(StoreMemories(memories=[record("a", pinned=True)]))
+    history.when(ForgetMemories(memory_ids=["a"], reason="policy")).then()
+    assert history.reply.memory_ids == []
+    history.when(ForgetMemories(memory_ids=["a"])).then(MemoryForgotten)
+
+
 def test_a_merge_forgets_its_sources_and_says_what_they_were():
     story = Story(store(record("a", "likes tea"), record("b", "likes green tea", topics=["tea"])))
     story.when(merge(record("a", "likes green tea"), "b")).then(MemoryEdited, MemoryForgotten)

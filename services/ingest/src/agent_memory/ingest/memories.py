@@ -20,6 +20,9 @@ VOLATILE = {"created_at", "updated_at", "last_accessed", "persisted_at", "access
 
 Reason = Literal["requested", "promoted", "extracted", "unmerged"]
 
+BY_POLICY = "policy"
+"""The reason of those who let memories go by a rule. They may have looked before a memory was pinned."""
+
 EDITABLE = ("text", "topics", "entities", "memory_type", "namespace", "user_id", "session_id", "event_date", "pinned")
 
 
@@ -70,8 +73,8 @@ def edit(command: EditMemory, memory: Memory, sequence: int, now: datetime) -> t
 
 
 def forget(memory_id: str, memory: Memory, sequence: int, now: datetime, reason: str) -> list[Event]:
-    """Forgets what exists; what does not is passed over."""
-    if memory.record is None or sequence < memory.sequence:
+    """Forgets what exists; what does not is passed over, and what a policy let go before somebody pinned it."""
+    if memory.record is None or sequence < memory.sequence or (memory.record.pinned and reason == BY_POLICY):
         return []
     return [MemoryForgotten(memory_id=memory_id, at=now, sequence=sequence, reason=reason)]
 
