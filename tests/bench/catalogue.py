@@ -8,6 +8,7 @@ from bench import searches, writes
 from bench.figures import Goal
 from bench.floors import Floors
 from bench.plan import Configuration, Measurement
+from bench.positions import From, Positions
 from bench.sites import stack_site
 from bench.workloads import WIDE
 from support.servers import started_servers
@@ -26,10 +27,22 @@ def _floors() -> Iterator[Floors]:
         yield Floors(servers)
 
 
+@contextmanager
+def _positions() -> Iterator[Positions]:
+    with started_servers() as servers:
+        yield Positions(servers)
+
+
 def configurations() -> list[Configuration]:
     """In the order in which they are run."""
     return [
         Configuration(name="floors", title="Servers alone", open=_floors, measurements=_floor_measurements()),
+        Configuration(
+            name="positions",
+            title="Postgres alone: where positions come from, by concurrent writers",
+            open=_positions,
+            measurements=_position_measurements(),
+        ),
         Configuration(
             name="local", title="Default: local embeddings", open=stack_site, measurements=_default("local", Goal(rate=350), 1_500)
         ),
@@ -111,6 +124,23 @@ def _floor_measurements() -> list[Measurement]:
             )
             for k in (10, 101)
         ),
+    ]
+
+
+def _position_measurements() -> list[Measurement]:
+    sizes = {1: ("one by one", 6_000), 100: ("100 at a time", 60_000)}
+    titles: dict[From, str] = {"row": "positions from the row", "sequence": "positions from a sequence"}
+    return [
+        Measurement(
+            name=f"positions-{where}-{writers}-{rows}",
+            title=f"Postgres: append events, {title}, {titles[where]}",
+            unit="rows",
+            clients=writers,
+            run=partial(Positions.append, count=count, writers=writers, rows=rows, where=where),
+        )
+        for rows, (title, count) in sizes.items()
+        for writers in (1, 2, 4, 8)
+        for where in titles
     ]
 
 
