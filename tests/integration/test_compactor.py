@@ -101,3 +101,46 @@ async def test_any_order_and_any_repetition_give_the_same_groups(redis: Redis) -
     for start in range(0, len(shuffled), 13):
         await keeper.apply(shuffled[start : start + 13])
     assert await duplicates.digest(redis) == live
+
+
+async def test_what_is_new_or_says_something_else_is_to_be_looked_at_once(redis: Redis) -> None:
+    log, keeper = MemoryLog(), KeepDuplicates(redis)
+    log.stored("a", "likes tea")
+    log.stored("b", "likes coffee")
+    await keeper.apply(log.envelopes)
+    assert await duplicates.waiting(redis, "t") == [owner()]
+    assert await duplicates.work(redis, owner(), up_to=1, limit=9) == [("a", 1)]
+    everything = await duplicates.work(redis, owner(), up_to=9, limit=9)
+    assert everything == [("a", 1), ("b", 2)]
+    await duplicates.looked_at(redis, owner(), everything)
+    await keeper.apply(log.envelopes)
+    assert await duplicates.waiting(redis, "t") == []
+    assert await duplicates.work(redis, owner(), up_to=9, limit=9) == []
+    await keeper.apply([log.edited("b", "likes coffee")])
+    assert await duplicates.work(redis, owner(), up_to=9, limit=9) == []
+    await keeper.apply([log.edited("b", "likes milk")])
+    assert await duplicates.work(redis, owner(), up_to=9, limit=9) == [("b", 4)]
+
+
+async def test_what_changes_while_it_is_looked_at_stays_to_be_looked_at(redis: Redis) -> None:
+    log, keeper = MemoryLog(), KeepDuplicates(redis)
+    log.stored("a", "likes tea")
+    await keeper.apply(log.envelopes)
+    seen = await duplicates.work(redis, owner(), up_to=9, limit=9)
+    await keeper.apply([log.edited("a", "likes milk")])
+    await duplicates.looked_at(redis, owner(), seen)
+    assert await duplicates.work(redis, owner(), up_to=9, limit=9) == [("a", 2)]
+
+
+async def test_a_memory_that_is_gone_or_somebody_elses_leaves_no_work_and_no_owner(redis: Redis) -> None:
+    log, keeper = MemoryLog(), KeepDuplicates(redis)
+    log.stored("a/b", "likes tea", user="{u}/%:owner:")
+    log.stored("b", "likes tea")
+    await keeper.apply(log.envelopes)
+    strange = owner("{u}/%:owner:")
+    assert await duplicates.owners(redis, "t") == [strange, owner()]
+    assert await duplicates.memory_ids(redis, strange) == ["a/b"]
+    await keeper.apply([log.edited("a/b", "likes tea", user="v"), log.forgotten("b")])
+    assert await duplicates.owners(redis, "t") == await duplicates.waiting(redis, "t") == [owner("v")]
+    assert (await duplicates.size(redis, owner("v")), await duplicates.size(redis, owner())) == (1, 0)
+    assert await duplicates.tenants(redis) == ["t"]

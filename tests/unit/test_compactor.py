@@ -38,9 +38,8 @@ def test_any_text_has_a_hash_and_normalising_twice_changes_nothing(text: str) ->
 
 def test_a_stored_or_edited_memory_belongs_to_the_owner_that_its_record_names() -> None:
     record = memory("tea", namespace="n", user_id="u")
-    expected = Content(
-        memory_id="m", position=3, owner=Scope(tenant="t", namespace="n", user_id="u"), content_hash=content_hash("tea")
-    )
+    owner = Scope(tenant="t", namespace="n", user_id="u")
+    expected = Content(memory_id="m", position=3, owner=owner, content_hash=content_hash("tea"), look="message None False")
     assert project(envelope(3), MemoryStored(record=record, sequence=1)) == expected
     assert project(envelope(3), MemoryEdited(record=record, changed=["text"], sequence=1)) == expected
 

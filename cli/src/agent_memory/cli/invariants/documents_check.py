@@ -9,6 +9,7 @@ from agent_memory.cli.invariants import shown
 from agent_memory.cli.invariants.differences import Differences, Verdicts
 from agent_memory.cli.invariants.expected import Entry, Model, Recount, fields_digest
 from agent_memory.cli.invariants.results import Findings
+from agent_memory.contracts.records import unescape
 from agent_memory.contracts.streams import document_prefix, index_alias
 from agent_memory.readmodels import generations
 from agent_memory.readmodels.documents import Kind, tag
@@ -68,7 +69,7 @@ def _belongs(document: shown.Document, kind: Kind, tenants: Findings) -> None:
     tenants.looked_at("documents")
     scope_path = document.place.partition("}:")[0].removeprefix("{")
     field = document.fields.get(b"tenant" if kind == "memory" else b"scope", b"").decode(errors="replace")
-    owner = _unescape(scope_path) if kind == "memory" else scope_path
+    owner = unescape(scope_path) if kind == "memory" else scope_path
     if field != tag(owner):
         tenants.broken(f"{kind} document {document.place} can be found by the searches of {field}")
 
@@ -105,7 +106,3 @@ async def _search_finds(
     )
     for key in answer[1:]:
         differences.add(f"a search finds {key.decode()}, which was forgotten", keys[key.decode()], verdicts.forgotten)
-
-
-def _unescape(part: str) -> str:
-    return part.replace("%7D", "}").replace("%7B", "{").replace("%2F", "/").replace("%25", "%")

@@ -35,6 +35,11 @@ def escape(part: str) -> str:
     return part.replace("%", "%25").replace("/", "%2F").replace("{", "%7B").replace("}", "%7D")
 
 
+def unescape(part: str) -> str:
+    """What `escape` was given."""
+    return part.replace("%7D", "}").replace("%7B", "{").replace("%2F", "/").replace("%25", "%")
+
+
 @lru_cache(maxsize=65_536)
 def _path(tenant: str, namespace: str, user_id: str) -> str:
     return f"{escape(tenant)}/{escape(namespace)}/{escape(user_id)}"

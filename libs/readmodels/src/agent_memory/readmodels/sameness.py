@@ -21,7 +21,9 @@ def project(envelope: EventEnvelope, event: AnyEvent) -> Content | Gone | None:
     match event:
         case MemoryStored(record=record) | MemoryEdited(record=record):
             owner = Scope(tenant=envelope.scope.tenant, namespace=record.namespace or "", user_id=record.user_id or "")
-            return Content(memory_id=record.id, position=envelope.position, owner=owner, content_hash=content_hash(record.text))
+            look = f"{record.memory_type} {record.event_date} {record.pinned}"
+            said = content_hash(record.text)
+            return Content(memory_id=record.id, position=envelope.position, owner=owner, content_hash=said, look=look)
         case MemoryForgotten(memory_id=memory_id):
             return Gone(memory_id=memory_id, position=envelope.position, tenant=envelope.scope.tenant)
         case _:
