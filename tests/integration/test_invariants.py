@@ -58,7 +58,7 @@ async def system(database_url: str, redis_url: str) -> AsyncIterator[SmallSystem
         AppendMessages(session_id="open", messages=[message("m2")]),
         ReplaceWorkingMemory(session_id="closed", messages=[message("m3")]),
         DeleteWorkingMemory(session_id="closed"),
-        StoreMemories(memories=[memory("m1", sources=("e1",)), memory("m2"), memory("m3", "likes walnuts")]),
+        StoreMemories(memories=[memory("m1", sources=("e1",)), memory("m2"), memory("m3", "likes walnuts")], deduplicate=False),
         ForgetMemories(memory_ids=["m3"]),
         Tick(job="compaction", due_ms=1_769_731_200_000),
     )
