@@ -67,7 +67,7 @@ def test_derived_ids_are_the_same_again_and_sort_by_index() -> None:
 
 
 def test_a_bound_credential_reaches_nothing_else() -> None:
-    principal = Principal(tenant="t", namespace="n", user_id="u")
+    principal = Principal(tenant="t", namespaces=("n",), user_id="u")
     assert principal.scope(None, "") == principal.scope("n", "u") == Scope(tenant="t", namespace="n", user_id="u")
     for namespace, user_id in (("m", None), (None, "v")):
         with pytest.raises(Forbidden):

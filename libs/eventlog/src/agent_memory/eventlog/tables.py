@@ -80,6 +80,20 @@ completions = Table(
     Column("recorded_ms", BigInteger, nullable=False),
 )
 
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("hash", Text, nullable=False),
+    Column("description", Text, nullable=False),
+    Column("scopes", JSON, nullable=False),
+    Column("tenant", Text, nullable=False),
+    Column("namespaces", JSON),
+    Column("user_id", Text),
+    Column("created_ms", BigInteger, nullable=False),
+    Column("expires_ms", BigInteger),
+)
+
 embeddings = Table(
     "embeddings",
     metadata,

@@ -95,6 +95,20 @@ STATEMENTS = (
         recorded_ms bigint NOT NULL
     )
     """,
+    # Who may come in. `id` is found in the token itself, so that one read finds the hash of it.
+    """
+    CREATE TABLE tokens (
+        id text COLLATE "C" PRIMARY KEY,
+        hash text COLLATE "C" NOT NULL,
+        description text NOT NULL,
+        scopes json NOT NULL,
+        tenant text COLLATE "C" NOT NULL,
+        namespaces json,
+        user_id text COLLATE "C",
+        created_ms bigint NOT NULL,
+        expires_ms bigint
+    )
+    """,
     """
     CREATE TABLE embeddings (
         model text COLLATE "C" NOT NULL,
@@ -114,5 +128,5 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    for table in ("embeddings", "completions", "claims", "snapshots", "sessions", "commands", "events", "log_head"):
+    for table in ("embeddings", "tokens", "completions", "claims", "snapshots", "sessions", "commands", "events", "log_head"):
         op.execute(f"DROP TABLE {table}")

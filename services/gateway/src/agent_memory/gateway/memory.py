@@ -106,7 +106,9 @@ class MemorySystem:
             case commands.EditMemory():
                 return self._edit(command)
             case commands.ForgetMemories(memory_ids=memory_ids, within=within):
-                gone = [each for each in memory_ids if self._reached(each, within) and self.records.pop(each, None)]
+                gone = [each for each in memory_ids if self._reached(each, within)]
+                for each in gone:
+                    self.records.pop(each, None)
                 return replies.MemoriesForgotten(memory_ids=gone)
             case _:
                 return replies.Acknowledged()

@@ -11,7 +11,9 @@ from agent_memory.contracts.commands import AnyCommand
 from agent_memory.contracts.errors import Unavailable
 from agent_memory.contracts.records import Scope
 from agent_memory.gateway.auth import Principal
+from agent_memory.gateway.auth_held import held
 from agent_memory.gateway.edges.http import fields
+from agent_memory.gateway.edges.http.admission import PRINCIPAL
 from agent_memory.gateway.edges.http.body import Parameters, path_part
 from agent_memory.gateway.edges.http.problems import Loc, Problems
 from agent_memory.gateway.gateway import Gateway
@@ -133,12 +135,12 @@ class Call:
 
 
 async def opened(request: HttpRequest) -> Call:
-    """The call that a request is. Raises Unauthorized, or InvalidRequest for a query string that cannot be read."""
+    """The call that a request is. Raises InvalidRequest for a query string that cannot be read."""
     return await call_of(cast(dict[str, Any], request.scope), request.body)
 
 
 async def call_of(http: dict[str, Any], body: Callable[[], Awaitable[bytes]]) -> Call:
     """The same, from an ASGI scope and a way to read the body."""
     gateway: Gateway = http[GATEWAY]
-    headers = dict(http["headers"])
-    return Call(http, gateway, headers, await gateway.authenticate(headers), body)
+    principal: Principal = http[PRINCIPAL]
+    return Call(http, held(gateway, principal) if principal.bound else gateway, dict(http["headers"]), principal, body)

@@ -19,6 +19,7 @@ from agent_memory.gateway.edges.http import (
     routes_operations,
     routes_sessions,
 )
+from agent_memory.gateway.edges.http.admission import PRINCIPAL, admitted
 from agent_memory.gateway.edges.http.call import GATEWAY, Call, call_of
 from agent_memory.gateway.edges.http.responses import Answered
 from agent_memory.gateway.gateway import Gateway
@@ -72,12 +73,21 @@ class Observed:
         http[GATEWAY] = self._gateway
         started = time.perf_counter()
         with telemetry.span("http.request", parent=_traceparent(scope), method=http["method"], path=http["path"]):
-            direct = _direct(http)
-            if direct is not None:
-                status = await self._straight(direct, scope, receive, send)
-            else:
-                status = await self._through(scope, receive, send)
+            status = await self._answered(scope, receive, send)
         self._note(http, status, time.perf_counter() - started)
+
+    async def _answered(self, scope: Scope, receive: Receive, send: Send) -> int:
+        http = cast(dict[str, Any], scope)
+        try:
+            http[PRINCIPAL] = await admitted(http, self._gateway)
+        except MemoryFault as error:
+            refusal = errors.fault(error)
+            await refusal(scope, receive, send)
+            return refusal.status
+        direct = _direct(http)
+        if direct is not None:
+            return await self._straight(direct, scope, receive, send)
+        return await self._through(scope, receive, send)
 
     async def _straight(self, direct: Direct, scope: Scope, receive: Receive, send: Send) -> int:
         handler, route = direct

@@ -20,7 +20,7 @@ from agent_memory.contracts.errors import (
     Unavailable,
 )
 from agent_memory.gateway.edges.http.problems import InvalidRequest, as_json
-from agent_memory.gateway.edges.http.responses import NOTHING, TEXT, Answered
+from agent_memory.gateway.edges.http.responses import TEXT, Answered
 from agent_memory.runtime import telemetry
 
 STATUS: dict[type[MemoryFault], int] = {
@@ -47,8 +47,9 @@ def fault(error: MemoryFault) -> Answered:
         return Answered(as_json(error.problems), status=status)
     if isinstance(error, Invalid):
         return Answered(as_json([_problem(error)]), status=status)
-    headers = {b"www-authenticate": b"Bearer"} if isinstance(error, Unauthorized) else NOTHING
-    return Answered(as_json(error.detail), status=status, headers=headers)
+    if isinstance(error, Unauthorized):  # clients of older servers read the status in the body, too
+        return Answered(as_json(error.detail, status_code=status), status=status, headers={b"www-authenticate": b"Bearer"})
+    return Answered(as_json(error.detail), status=status)
 
 
 def _problem(error: Invalid) -> dict[str, object]:

@@ -3,8 +3,6 @@
 from datetime import datetime, timedelta
 from typing import Any
 
-import msgspec
-
 from agent_memory.contracts.errors import Refused
 from agent_memory.contracts.queries import DateFilter, MemoryFilters, Recency, SearchMemories, SearchTimeline, TagFilter
 from agent_memory.contracts.records import MAX_TIMESTAMP_MS, MIN_TIMESTAMP_MS
@@ -149,24 +147,13 @@ def search_memories(body: bytes, principal: Principal, problems: Problems) -> Se
         tenant=principal.tenant,
         text=text,
         mode=given["search_mode"],
-        filters=MemoryFilters(**_bound(filters, principal)),
+        filters=MemoryFilters(**filters),
         hybrid_alpha=given["hybrid_alpha"],
         distance_threshold=given["distance_threshold"],
         limit=given["limit"],
         offset=given["offset"],
         recency=Recency(**chosen) if boosted else None,
     )
-
-
-def _bound(filters: dict[str, Any], principal: Principal) -> dict[str, Any]:
-    """Filters that cannot reach beyond what the credential is for."""
-    for field, bound in (("namespace", principal.namespace), ("user_id", principal.user_id)):
-        if bound is not None:
-            asked = filters[field]
-            wanted = None if asked is None else asked.eq
-            scope = principal.scope(wanted if field == "namespace" else None, wanted if field == "user_id" else None)
-            filters[field] = msgspec.structs.replace(asked or TagFilter(), eq=getattr(scope, field))
-    return filters
 
 
 def timeline_ms(value: object, loc: Loc, problems: Problems) -> int:
