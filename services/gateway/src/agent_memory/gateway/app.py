@@ -25,15 +25,30 @@ from agent_memory.gateway.edges.http.edge import create_edge
 from agent_memory.gateway.gateway import Clock, Gateway, utc_now
 from agent_memory.gateway.ids import Ids
 from agent_memory.gateway.pipelined import JoiningRedis
-from agent_memory.gateway.ports import Checks, CommandBus, Embedder, Log, Memories, Projections, Sessions, Timeline, TokenCounter
+from agent_memory.gateway.ports import (
+    Checks,
+    CommandBus,
+    Embedder,
+    Log,
+    Memories,
+    Projections,
+    Sessions,
+    Summaries,
+    Timeline,
+    TokenCounter,
+)
 from agent_memory.gateway.projections import RedisProjections
+from agent_memory.gateway.rewriting import Rewriter
 from agent_memory.gateway.settings import check_open, open_allowed
+from agent_memory.gateway.summaries import NothingPending
 from agent_memory.gateway.tokens import Cl100k
+from agent_memory.gateway.touches import Touches
 from agent_memory.readmodels.search import MemorySearch, TimelineSearch
 from agent_memory.readmodels.sessions import SessionLog, SessionReader
 from agent_memory.runtime import logging, telemetry, tracing
 from agent_memory.runtime.broker import replica_name
 from agent_memory.runtime.embed import create_query_embedder
+from agent_memory.runtime.llm import Completer, Unconfigured, create_completer
 from agent_memory.runtime.metrics_server import Check
 from agent_memory.runtime.service import HEARTBEAT_STALE_MS, heartbeat
 from agent_memory.runtime.settings import Settings, SettingsError, load
@@ -57,6 +72,8 @@ def create_app(
     projections: Projections,
     checks: Checks,
     tokens: TokenCounter | None = None,
+    summaries: Summaries | None = None,
+    completer: Completer | None = None,
     authenticate: Authenticate = disabled,
     new_id: Callable[[], str] | None = None,
     clock: Clock = utc_now,
@@ -68,12 +85,19 @@ def create_app(
             bus=bus,
             log=log,
             sessions=sessions,
+            summaries=summaries or NothingPending(),
             memories=memories,
             timeline=timeline,
             embedder=embedder,
             projections=projections,
             checks=checks,
             tokens=tokens or Cl100k(),
+            rewriter=Rewriter(
+                completer or Unconfigured(),
+                template=settings.query_optimization_prompt_template,
+                least=settings.min_optimized_query_length,
+            ),
+            touches=Touches(bus, clock),
             authenticate=authenticate,
             new_id=new_id or Ids(),
             clock=clock,
@@ -91,6 +115,8 @@ async def connected(settings: Settings) -> AsyncIterator[ASGIApp]:
         stack.push_async_callback(redis.aclose)
         embedder = create_query_embedder(settings)
         stack.push_async_callback(embedder.close)
+        completer = create_completer(settings, fast=True)
+        stack.push_async_callback(completer.close)
         reader = LogReader(connections)
         bus = RedisCommandBus(
             settings.redis_url,
@@ -112,6 +138,7 @@ async def connected(settings: Settings) -> AsyncIterator[ASGIApp]:
             memories=MemorySearch(redis, ask=redis.together),
             timeline=TimelineSearch(redis, ask=redis.together),
             embedder=embedder,
+            completer=completer,
             projections=RedisProjections(redis),
             checks=checks_of(reader, redis, bus),
         )

@@ -6,7 +6,20 @@ from datetime import UTC, datetime
 import msgspec
 
 from agent_memory.gateway.auth import Authenticate
-from agent_memory.gateway.ports import Checks, CommandBus, Embedder, Log, Memories, Projections, Sessions, Timeline, TokenCounter
+from agent_memory.gateway.ports import (
+    Checks,
+    CommandBus,
+    Embedder,
+    Log,
+    Memories,
+    Projections,
+    Sessions,
+    Summaries,
+    Timeline,
+    TokenCounter,
+)
+from agent_memory.gateway.rewriting import Rewriter
+from agent_memory.gateway.touches import Touches
 from agent_memory.runtime.settings import Settings
 
 Clock = Callable[[], datetime]
@@ -24,12 +37,15 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
     bus: CommandBus
     log: Log
     sessions: Sessions
+    summaries: Summaries
     memories: Memories
     timeline: Timeline
     embedder: Embedder
     projections: Projections
     checks: Checks
     tokens: TokenCounter
+    rewriter: Rewriter
+    touches: Touches
     authenticate: Authenticate
     new_id: Callable[[], str]
     clock: Clock = utc_now

@@ -82,6 +82,14 @@ class Sessions(Protocol):
         ...
 
 
+class Summaries(Protocol):
+    """What the summarizer still has to do."""
+
+    async def pending(self, scope: Scope, session_id: str, position: int) -> bool:
+        """Whether the session, as a write at that position left it, still waits to be summarised. Raises Unavailable."""
+        ...
+
+
 class Hit(Protocol):
     """One thing found. `record`: its JSON object; `dist`: cosine distance; `score`: 0 to 1, None in a listing."""
 

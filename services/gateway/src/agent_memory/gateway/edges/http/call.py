@@ -120,18 +120,26 @@ class Call:
         self.problems.check()
         if not wanted:
             return
-        deadline = asyncio.get_running_loop().time() + self.gateway.settings.read_wait_seconds
-        pause = FIRST_PAUSE_SECONDS
-        while not await self._covers(projection, wanted):
-            if asyncio.get_running_loop().time() + pause > deadline:
-                raise Unavailable(f"{projection} has not reached position {wanted} yet; try again")
-            await asyncio.sleep(pause)
-            pause = min(pause * 2, LAST_PAUSE_SECONDS)
+        seconds = self.gateway.settings.read_wait_seconds
+        if not await holds_within(seconds, lambda: self._covers(projection, wanted)):
+            raise Unavailable(f"{projection} has not reached position {wanted} yet; try again")
 
     async def _covers(self, projection: str, position: int) -> bool:
         if projection == LOG:
             return await self.gateway.log.head() >= position
         return await self.gateway.projections.covers(projection, position)
+
+
+async def holds_within(seconds: float, condition: Callable[[], Awaitable[bool]]) -> bool:
+    """Asks again and again, at growing pauses, until a condition holds or the time is over; it is asked once at least."""
+    loop = asyncio.get_running_loop()
+    deadline, pause = loop.time() + seconds, FIRST_PAUSE_SECONDS
+    while not await condition():
+        if loop.time() + pause > deadline:
+            return False
+        await asyncio.sleep(pause)
+        pause = min(pause * 2, LAST_PAUSE_SECONDS)
+    return True
 
 
 async def opened(request: HttpRequest) -> Call:

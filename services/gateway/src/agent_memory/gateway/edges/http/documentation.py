@@ -34,9 +34,49 @@ class Operation(msgspec.Struct, frozen=True):
     @property
     def writes(self) -> bool:
         """Whether it changes something, so that it takes an Idempotency-Key and answers X-Memory-Position."""
-        return self.method != "get" and not self.path.endswith("/search")
+        return self.method != "get" and not self.path.endswith(("/search", "prompt"))
 
 
+_REWRITTEN = {"optimize_query": "boolean", **POSITION}
+_OLD_SESSION = "/sessions/{session_id}/memory"
+UNVERSIONED: Sequence[Operation] = (
+    Operation("get", "/health", "As /v1/health, for older clients", shapes.Health),
+    Operation("get", "/sessions", "List sessions, for older clients", shapes.SessionList, None, {**PAGE, **SCOPE, **POSITION}),
+    Operation(
+        "get",
+        _OLD_SESSION,
+        "A session's newest messages, for older clients; empty when there is none",
+        shapes.SessionAnswer,
+        None,
+        {**SCOPE, "window_size": "integer", "model_name": "string", "context_window_max": "integer", **POSITION},
+    ),
+    Operation(
+        "put",
+        _OLD_SESSION,
+        "Replace a session's working memory, for older clients; it lives for an hour unless it says how long",
+        shapes.SessionAnswer,
+        shapes.SessionBody,
+        {"user_id": "string", "model_name": "string", "context_window_max": "integer"},
+    ),
+    Operation("delete", _OLD_SESSION, "Forget a session's working memory, for older clients", shapes.Status, None, SCOPE),
+    Operation("post", "/long-term-memory", "Create or replace memories, for older clients", shapes.Status, shapes.MemoriesBody),
+    Operation(
+        "post",
+        "/long-term-memory/search",
+        "Search memories, for older clients",
+        shapes.FoundMemories,
+        shapes.MemorySearch,
+        _REWRITTEN,
+    ),
+    Operation(
+        "post",
+        "/memory-prompt",
+        "A query with what is remembered, for older clients",
+        shapes.PromptAnswer,
+        shapes.PromptBody,
+        _REWRITTEN,
+    ),
+)
 _SESSION, _MEMORY = "/v1/working-memory/{session_id}", "/v1/long-term-memory/{memory_id}"
 _EVENTS, _MEMORIES = "/v1/events", "/v1/long-term-memory"
 OPERATIONS: Sequence[Operation] = (
@@ -66,7 +106,7 @@ OPERATIONS: Sequence[Operation] = (
     Operation("delete", _MEMORIES, "Forget memories by id", shapes.Status, None, {"memory_ids": "array"}),
     Operation("get", _MEMORY, "One memory", MemoryRecord, None, POSITION),
     Operation("patch", _MEMORY, "Change fields of a memory", MemoryRecord, shapes.MemoryEdit),
-    Operation("post", f"{_MEMORIES}/search", "Search memories", shapes.FoundMemories, shapes.MemorySearch, POSITION),
+    Operation("post", f"{_MEMORIES}/search", "Search memories", shapes.FoundMemories, shapes.MemorySearch, _REWRITTEN),
     Operation(
         "post",
         f"{_MEMORIES}/forget",
@@ -75,10 +115,12 @@ OPERATIONS: Sequence[Operation] = (
         shapes.ForgetBody,
         {**SCOPE, "session_id": "string", "limit": "integer", "dry_run": "boolean"},
     ),
+    Operation("post", "/v1/memory/prompt", "A query with what is remembered", shapes.PromptAnswer, shapes.PromptBody, _REWRITTEN),
     Operation("get", "/v1/health", "Whether the process is alive", shapes.Health),
     Operation("get", "/ready", "Whether requests can be answered; 503 and what is missing if not", shapes.Ready),
     Operation("get", "/v1/status", "How far every projection is", shapes.StatusAnswer),
     Operation("get", "/metrics", "Prometheus metrics (text)", str),
+    *UNVERSIONED,
 )
 
 

@@ -17,7 +17,9 @@ from agent_memory.gateway.edges.http import (
     routes_forget,
     routes_memories,
     routes_operations,
+    routes_prompt,
     routes_sessions,
+    routes_unversioned,
 )
 from agent_memory.gateway.edges.http.admission import PRINCIPAL, admitted
 from agent_memory.gateway.edges.http.call import GATEWAY, Call, call_of
@@ -35,6 +37,8 @@ def routes() -> list[Any]:
         *routes_events.handlers(),
         *routes_memories.handlers(),
         *routes_forget.handlers(),
+        *routes_prompt.handlers(),
+        *routes_unversioned.handlers(),
         *routes_operations.handlers(),
         *documentation.handlers(),
     ]
@@ -142,6 +146,7 @@ def _direct(http: dict[str, Any]) -> Direct | None:
 _DIRECT_POSTS: dict[bytes, Direct] = {
     routes_events.ROOT.encode(): (routes_events.record, routes_events.ROOT),
     routes_memories.SEARCH.encode(): (routes_memories.search, routes_memories.SEARCH),
+    routes_prompt.ROOT.encode(): (routes_prompt.prompt, routes_prompt.ROOT),
 }
 
 

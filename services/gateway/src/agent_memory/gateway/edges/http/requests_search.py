@@ -1,10 +1,24 @@
 """Searches and their filters. Operators of both generations of the Python client are understood; all that are given hold."""
 
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, get_args
+
+import msgspec
 
 from agent_memory.contracts.errors import Refused
-from agent_memory.contracts.queries import DateFilter, MemoryFilters, Recency, SearchMemories, SearchTimeline, TagFilter
+from agent_memory.contracts.queries import (
+    DATE_FIELDS,
+    TAG_FIELDS,
+    DateFilter,
+    Fusion,
+    MemoryFilters,
+    Recency,
+    SearchMemories,
+    SearchMode,
+    SearchTimeline,
+    TagFilter,
+    TextScorer,
+)
 from agent_memory.contracts.records import MAX_TIMESTAMP_MS, MIN_TIMESTAMP_MS
 from agent_memory.gateway.auth import Principal
 from agent_memory.gateway.edges.http import fields
@@ -15,22 +29,22 @@ from agent_memory.gateway.edges.http.requests_memories import MEMORY_TYPES
 
 MOST_OFFSET = 1_000_000
 MOST_FILTER_VALUES = 1_000
-MODES = ("semantic", "keyword", "hybrid")
+MODES: tuple[str, ...] = get_args(SearchMode)
+SCORERS: tuple[str, ...] = get_args(TextScorer)
+_SAME_ORDER = {"BM25STD.NORM": "BM25STD", "BM25STD.TANH": "BM25STD"}
+"""Scorers that order as another does; what they scale is scaled here anyway."""
+
+
+def _spec(kind: type[TagFilter | DateFilter], inner: Check) -> Spec:
+    """The operators of a filter with the checks of their operands, as the contract's own type has them."""
+    one, many = fields.nullable(inner), fields.nullable(fields.listing(inner, most=MOST_FILTER_VALUES))
+    by_type: dict[object, Check] = {bool | None: fields.nullable(fields.boolean), list[str] | None: many}
+    return {field.name: (by_type.get(field.type, one), None) for field in msgspec.structs.fields(kind)}
 
 
 def _tag(inner: Check) -> Check:
-    one, many = fields.nullable(inner), fields.nullable(fields.listing(inner, most=MOST_FILTER_VALUES))
-    spec: Spec = {
-        "eq": (one, None),
-        "ne": (one, None),
-        "not_eq": (one, None),
-        "any": (many, None),
-        "in_": (many, None),
-        "all": (many, None),
-        "not_in": (many, None),
-        "startswith": (fields.nullable(fields.text), None),
-        "none": (fields.nullable(fields.boolean), None),
-    }
+    spec: dict[str, tuple[Check, object]] = {**_spec(TagFilter, inner), "startswith": (fields.nullable(fields.text), None)}
+    spec["not_eq"], spec["in_"] = spec["ne"], spec["any"]
 
     def check(value: object, loc: Loc, problems: Problems) -> TagFilter | None:
         given = _operators(value, loc, problems, spec)
@@ -38,27 +52,26 @@ def _tag(inner: Check) -> Check:
         _consistent(given, loc, problems)
         if len(problems.found) > before or all(operand is None for operand in given.values()):
             return None
-        either = [values for values in (given["any"], given["in_"]) if values is not None]
-        any_of = either[0] if len(either) == 1 else [value for value in either[0] if value in either[1]] if either else None
-        unwanted = [value for value in (given["ne"], given["not_eq"]) if value is not None]
-        not_in = [*(given["not_in"] or []), *unwanted[1:]] or None
-        return TagFilter(
-            eq=given["eq"],
-            ne=unwanted[0] if unwanted else None,
-            any=any_of,
-            all=given["all"],
-            not_in=not_in,
-            startswith=given["startswith"],
-            none=given["none"],
-        )
+        not_eq, within = given.pop("not_eq"), given.pop("in_")
+        if within is not None:
+            given["any"] = within if given["any"] is None else [value for value in given["any"] if value in within]
+        if not_eq is not None and given["ne"] is not None:
+            given["not_in"] = [*(given["not_in"] or []), not_eq]
+        elif not_eq is not None:
+            given["ne"] = not_eq
+        return TagFilter(**given)
 
     return check
+
+
+_NAMES_OF_CLASS = frozenset({"field", "enum_class"})
+"""What the filter classes of the original server carry beside operators; clients that send such objects are understood."""
 
 
 def _operators(value: object, loc: Loc, problems: Problems, spec: Spec) -> dict[str, Any]:
     """The operators of one filter. One that nobody knows is refused: without it the search would find more than was asked for."""
     for operator in value if isinstance(value, dict) else ():
-        if operator not in spec:
+        if operator not in spec and operator not in _NAMES_OF_CLASS:
             problems.add("extra_forbidden", (*loc, operator), f"There is no such operator; known are {', '.join(spec)}", value)
     return fields.fields(value, loc, problems, spec)
 
@@ -80,7 +93,7 @@ def _consistent(given: dict[str, Any], loc: Loc, problems: Problems) -> None:
 
 
 _DATE_SPEC: Spec = {
-    **{operator: (fields.nullable(fields.moment), None) for operator in ("eq", "ne", "gt", "gte", "lt", "lte")},
+    **_spec(DateFilter, fields.moment),
     "between": (fields.nullable(fields.listing(fields.moment, most=MOST_FILTER_VALUES)), None),
     "inclusive": (fields.nullable(fields.one_of("both", "neither", "left", "right")), None),
 }
@@ -104,9 +117,8 @@ def _date(value: object, loc: Loc, problems: Problems) -> DateFilter | None:
 _NAMES, _TYPES = fields.nullable(_tag(fields.text)), fields.nullable(_tag(fields.one_of(*MEMORY_TYPES)))
 _DATES = fields.nullable(_date)
 _FILTERS: Spec = {
-    **{field: (_NAMES, None) for field in ("session_id", "namespace", "user_id", "topics", "entities", "extraction_strategy")},
-    "memory_type": (_TYPES, None),
-    **{field: (_DATES, None) for field in ("created_at", "last_accessed", "event_date")},
+    **{field: (_NAMES if field != "memory_type" else _TYPES, None) for field in TAG_FIELDS},
+    **{field: (_DATES, None) for field in DATE_FIELDS},
 }
 _WEIGHT = (fields.nullable(fields.number_between(0.0, None)), None)
 _HALF_LIFE = (fields.nullable(fields.number_between(1e-6, None)), None)
@@ -118,11 +130,20 @@ _RECENCY: Spec = {
     "recency_half_life_last_access_days": _HALF_LIFE,
     "recency_half_life_created_days": _HALF_LIFE,
 }
+_known_scorer = fields.one_of(*SCORERS, *_SAME_ORDER)
+
+
+def _scorer(value: object, loc: Loc, problems: Problems) -> str:
+    name: str = _known_scorer(value, loc, problems)
+    return _SAME_ORDER.get(name, name)
+
+
 _SEARCH: Spec = {
     "text": (fields.nullable(fields.text), None),
     "search_mode": (fields.one_of(*MODES), "semantic"),
     "hybrid_alpha": (fields.number_between(0.0, 1.0), 0.7),
-    "text_scorer": (fields.text, "BM25STD"),
+    "hybrid_fusion": (fields.one_of(*get_args(Fusion)), "weighted"),
+    "text_scorer": (_scorer, "BM25STD"),
     "distance_threshold": (fields.nullable(fields.number), None),
     "limit": (fields.between(1, 100), 10),
     "offset": (fields.between(0, MOST_OFFSET), 0),
@@ -131,17 +152,19 @@ _SEARCH: Spec = {
 }
 
 
-def search_memories(body: bytes, principal: Principal, problems: Problems) -> SearchMemories:
-    """The query of a POST /v1/long-term-memory/search. Raises InvalidRequest or Refused."""
-    value = decode(body)
-    given = fields.fields(value, ("body",), problems, _SEARCH)
-    filters = fields.fields(value, ("body",), problems, _FILTERS)
-    weights = fields.fields(value, ("body",), problems, _RECENCY)
+_BODY: Loc = ("body",)
+
+
+def search_memories(value: object, principal: Principal, problems: Problems, loc: Loc = _BODY) -> SearchMemories:
+    """The query that a search request names. Raises InvalidRequest or Refused."""
+    given = fields.fields(value, loc, problems, _SEARCH)
+    filters = fields.fields(value, loc, problems, _FILTERS)
+    weights = fields.fields(value, loc, problems, _RECENCY)
     problems.check()
     if given["distance_threshold"] is not None and given["search_mode"] != "semantic":
         raise Refused("distance_threshold is only supported for semantic search mode")
     text = given["text"] if given["text"] and given["text"].strip() else None
-    boosted = text is not None and given["recency_boost"] is not False
+    boosted = text is not None and (given["server_side_recency"] or given["recency_boost"] is not False)
     chosen = {field.removeprefix("recency_"): weight for field, weight in weights.items() if weight is not None}
     return SearchMemories(
         tenant=principal.tenant,
@@ -149,6 +172,8 @@ def search_memories(body: bytes, principal: Principal, problems: Problems) -> Se
         mode=given["search_mode"],
         filters=MemoryFilters(**filters),
         hybrid_alpha=given["hybrid_alpha"],
+        fusion=given["hybrid_fusion"],
+        text_scorer=given["text_scorer"],
         distance_threshold=given["distance_threshold"],
         limit=given["limit"],
         offset=given["offset"],

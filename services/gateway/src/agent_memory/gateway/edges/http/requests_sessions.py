@@ -56,7 +56,7 @@ class QuickSession(msgspec.Struct, kw_only=True):
     namespace: ShortName | None = None
     tokens: Tokens = 0
     long_term_memory_strategy: QuickStrategy = QuickStrategy()
-    ttl_seconds: Seconds | None = None
+    ttl_seconds: Seconds | msgspec.UnsetType | None = msgspec.UNSET
     last_accessed: datetime | None = None
 
 
@@ -93,7 +93,7 @@ _SESSION: Spec = {
     "namespace": (fields.nullable(fields.name), None),
     "tokens": (fields.integer, 0),
     "long_term_memory_strategy": (_strategy, None),
-    "ttl_seconds": (fields.nullable(fields.between(1, MOST_SECONDS)), None),
+    "ttl_seconds": (fields.nullable(fields.between(1, MOST_SECONDS)), msgspec.UNSET),
     "last_accessed": (fields.nullable(fields.moment), None),
 }
 _MESSAGES: Spec = {
@@ -104,16 +104,20 @@ _MESSAGES: Spec = {
 
 
 class Rules(msgspec.Struct, frozen=True, kw_only=True):
-    """What holds for the messages of one request. `new_id` gives the id of the index-th message that came without."""
+    """What holds for one request. `new_id` gives the id of the index-th message that came without; `ttl_seconds` is that of a
+    document which says nothing of it.
+    """
 
     now: datetime
     new_id: Callable[[int], str]
     timestamps_required: bool = False
     most_future_seconds: int = 300
+    ttl_seconds: int | None = None
+    memory_ids_required: bool = False
 
 
 class SessionRequest(msgspec.Struct, frozen=True):
-    """What a body asks for, and for whom. `made_up`: some message had no id or no time of its own."""
+    """What a body asks for, and for whom. `undated`: some message had no time of its own."""
 
     command: ReplaceWorkingMemory
     namespace: str | None
@@ -154,7 +158,7 @@ def replace_session(body: bytes, session_id: str, parameters: Parameters, rules:
         context=given.context,
         tokens=given.tokens,
         strategy=strategy,
-        ttl_seconds=given.ttl_seconds,
+        ttl_seconds=rules.ttl_seconds if given.ttl_seconds is msgspec.UNSET else given.ttl_seconds,
         last_accessed=given.last_accessed,
     )
     undated = any(message.created_at is None for message in given.messages)
@@ -184,6 +188,8 @@ def _quickly(body: bytes) -> QuickSession | None:
 
 def _memories(given: list[dict[str, Any]], first: int, problems: Problems, rules: Rules) -> list[msgspec.Raw]:
     """Memories as JSON. Ids that are made count on from those of the messages, of which they must differ."""
+    if rules.memory_ids_required and any(not memory.get("id") for memory in given):
+        raise Refused("All memory records in working memory must have an ID")
     found = [
         working_memory_record(memory, index, problems, rules.now, lambda index: rules.new_id(first + index))
         for index, memory in enumerate(given)

@@ -126,7 +126,12 @@ def found_events(page: Page) -> bytes:
 def found_memories(page: Page) -> bytes:
     """A page of memories: each stored record with its score put in."""
     following = b"null" if page.next_offset is None else b"%d" % page.next_offset
-    return b'{"memories":[%s],"total":%d,"next_offset":%s}' % (b",".join(map(_scored, page.hits)), page.total, following)
+    return b'{"memories":%s,"total":%d,"next_offset":%s}' % (memory_results(page), page.total, following)
+
+
+def memory_results(page: Page) -> bytes:
+    """A JSON list of memories with their scores."""
+    return b"[" + b",".join(map(_scored, page.hits)) + b"]"
 
 
 def _scored(hit: Hit) -> bytes:

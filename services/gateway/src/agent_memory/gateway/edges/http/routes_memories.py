@@ -6,16 +6,17 @@ from litestar import delete, get, patch, post
 from litestar.types import ASGIApp
 
 from agent_memory.contracts.commands import ForgetMemories
-from agent_memory.contracts.errors import NotFound, Refused
+from agent_memory.contracts.errors import NotFound
 from agent_memory.contracts.records import Scope
 from agent_memory.contracts.replies import MemoriesForgotten, MemoryChanged
 from agent_memory.contracts.streams import MEMORY_INDEX
 from agent_memory.gateway.edges.http import fields, responses
+from agent_memory.gateway.edges.http.body import decode
 from agent_memory.gateway.edges.http.call import Call, HttpRequest, opened
+from agent_memory.gateway.edges.http.finding import enabled, found, optimizing
 from agent_memory.gateway.edges.http.requests_memories import edit_memory, store_memories
 from agent_memory.gateway.edges.http.requests_search import search_memories
 from agent_memory.gateway.edges.http.responses import Answered
-from agent_memory.runtime import telemetry
 
 ROOT = "/v1/long-term-memory"
 SEARCH = "/v1/long-term-memory/search"
@@ -27,7 +28,11 @@ ONE = ["/v1/long-term-memory/{memory_id:path}", SEARCH, "/v1/long-term-memory/fo
 @post(ROOT, status_code=200)
 async def create_memories(request: HttpRequest) -> ASGIApp:
     """Create or replace memories by id."""
-    call = await _opened(request)
+    return await stored(await _opened(request))
+
+
+async def stored(call: Call) -> Answered:
+    """What a POST of memories answers."""
     command = store_memories(await call.body(), call.problems, now=call.gateway.clock())
     if not command.memories:
         return Answered(b'{"status":"ok"}', headers=responses.at(0))
@@ -41,10 +46,10 @@ async def get_memory(request: HttpRequest) -> ASGIApp:
     call = await _opened(request)
     memory_id = call.id_in_path(PREFIX, "memory_id")
     await call.caught_up()
-    found = await call.gateway.log.memory_record(call.principal.tenant, memory_id)
-    if found is None:
+    record = await call.gateway.log.memory_record(call.principal.tenant, memory_id)
+    if record is None:
         raise _not_found(memory_id)
-    return Answered(found[0], headers=responses.at(found[1]))
+    return Answered(record[0], headers=responses.at(record[1]))
 
 
 @patch(ONE, status_code=200)
@@ -81,25 +86,17 @@ async def post_search(request: HttpRequest) -> ASGIApp:
 
 async def search(call: Call) -> Answered:
     """What a search answers."""
-    _enabled(call)
-    query = search_memories(await call.body(), call.principal, call.problems)
+    enabled(call)
+    body, optimize = decode(await call.body()), optimizing(call)
+    query = search_memories(body, call.principal, call.problems)
     await call.caught_up(MEMORY_INDEX)
-    mode = query.mode if query.text else "listing"
-    with telemetry.measured("memory.search", telemetry.SEARCH_SECONDS.labels(mode), "search", mode=mode):
-        vector = None if not query.text or mode == "keyword" else (await call.gateway.embedder.embed([query.text]))[0]
-        page = await call.gateway.memories.search(query, vector)
-    return Answered(responses.found_memories(page))
+    return Answered(responses.found_memories(await found(call.gateway, query, optimize=optimize)))
 
 
 async def _opened(request: HttpRequest) -> Call:
     call = await opened(request)
-    _enabled(call)
+    enabled(call)
     return call
-
-
-def _enabled(call: Call) -> None:
-    if not call.gateway.settings.long_term_memory:
-        raise Refused("Long-term memory is disabled")
 
 
 def _not_found(memory_id: str) -> NotFound:

@@ -14,7 +14,7 @@ from agent_memory.runtime import telemetry
 from agent_memory.runtime.metrics_server import run_checks
 
 
-@get("/v1/health", status_code=200)
+@get(["/v1/health", "/health"], status_code=200)
 async def health(request: HttpRequest) -> ASGIApp:
     """The gateway process is alive; says nothing about what it needs."""
     call = await opened(request)

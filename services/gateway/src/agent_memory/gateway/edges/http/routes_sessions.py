@@ -1,41 +1,43 @@
 """Working memory over HTTP."""
 
-import re
-from datetime import UTC, datetime
 from typing import Any, cast
 
 from litestar import delete, get, post, put
 from litestar.types import ASGIApp
+from msgspec.structs import replace
 
 from agent_memory.contracts.codec import encode
 from agent_memory.contracts.commands import DeleteWorkingMemory
-from agent_memory.contracts.errors import NotFound
+from agent_memory.contracts.errors import NotFound, Unavailable
 from agent_memory.contracts.queries import ListSessions
 from agent_memory.contracts.records import Scope
 from agent_memory.contracts.replies import WorkingMemoryChanged
 from agent_memory.gateway import domain
 from agent_memory.gateway.edges.http import fields, responses
-from agent_memory.gateway.edges.http.call import Call, HttpRequest, opened
+from agent_memory.gateway.edges.http.call import Call, HttpRequest, holds_within, opened
+from agent_memory.gateway.edges.http.preconditions import etag, expected_version
 from agent_memory.gateway.edges.http.requests_search import MOST_OFFSET
-from agent_memory.gateway.edges.http.requests_sessions import Rules, append_messages, replace_session
-from agent_memory.gateway.edges.http.responses import Answered, SeenMessage
-from agent_memory.gateway.ports import Document
-from agent_memory.gateway.sessions import replaced
+from agent_memory.gateway.edges.http.requests_sessions import Rules, SessionRequest, append_messages, replace_session
+from agent_memory.gateway.edges.http.responses import Answered
+from agent_memory.gateway.edges.http.windows import Window, seen, window_of
+from agent_memory.gateway.ports import Answer, Document
+from agent_memory.gateway.sessions import empty, replaced
 
 ROOT = "/v1/working-memory"
 ONE = "/v1/working-memory/{session_id:path}"
 PREFIX = b"/v1/working-memory/"
 MESSAGES = b"/messages"
 
-_model = fields.one_of(*domain.MODEL_TOKENS)
-_WINDOW = re.compile(rb"model_name|context_window_max|recent_messages_limit|%")
-
 
 @get(ROOT, status_code=200)
 async def list_sessions(request: HttpRequest) -> ASGIApp:
     """Ids of the sessions that have a working memory, newest first."""
-    call = await opened(request)
-    limit = call.parameters.get("limit", fields.between(1, 100), 20)
+    return await listed(await opened(request), 20)
+
+
+async def listed(call: Call, limit: int) -> Answered:
+    """What a list of sessions answers; `limit` when the caller names none."""
+    limit = call.parameters.get("limit", fields.between(1, 100), limit)
     offset = call.parameters.get("offset", fields.between(0, MOST_OFFSET), 0)
     scope = call.scope()
     await call.caught_up()
@@ -56,14 +58,20 @@ async def read_session(call: Call) -> Answered:
     """What a GET of a session answers. Raises NotFound."""
     session_id = call.id_in_path(PREFIX, "session_id")
     scope = call.scope()
-    window = _window(call)
+    window = window_of(call)
     await call.caught_up()
     document = await call.gateway.sessions.read(scope, session_id)
-    if document is None:
+    if document is not None:
+        return await shown(call, document, window)
+    if not call.gateway.settings.missing_session_is_empty:
         raise NotFound(f"Session {session_id} not found")
-    if window is None:
-        return Answered(responses.document(document, None))
-    return Answered(await _within(call, document, *window))
+    answer = await seen(call.gateway, empty(scope, session_id, call.gateway.clock()), window)
+    return Answered(answer[:-1] + b',"new_session":false,"unsaved":true}')
+
+
+async def shown(call: Call, document: Document, window: Window) -> Answered:
+    """A session as far as the window takes it."""
+    return Answered(await seen(call.gateway, document, window), headers={b"etag": etag(document.version)})
 
 
 @put(ONE, status_code=200)
@@ -75,29 +83,46 @@ async def put_session(request: HttpRequest) -> ASGIApp:
 async def write_session(call: Call) -> Answered:
     """What a PUT of a session answers."""
     session_id = call.id_in_path(PREFIX, "session_id")
-    window = _window(call)
-    given = replace_session(await call.body(), session_id, call.parameters, _rules(call, session_id))
+    return await written(call, session_id, window_of(call), rules(call, session_id))
+
+
+async def written(call: Call, session_id: str, window: Window, rules: Rules) -> Answered:
+    """Records the document and answers what is stored, after the summarizer when there is more than fits."""
+    given = replace_session(await call.body(), session_id, call.parameters, rules)
     scope = call.principal.scope(given.namespace, given.user_id)
-    answer = await call.ask(scope, given.command)
-    reply = cast(WorkingMemoryChanged, answer.reply)
-    document: Document | None = None
-    if reply.superseded or (given.undated and call.idempotency_key):
-        document = await _stored(call, scope, reply)
-    percentages = None
-    if window is not None and any(window[:2]):
-        tokens = await call.gateway.tokens.count([f"{message.role}: {message.content}" for message in given.command.messages])
-        percentages = _percentages(call, sum(tokens), window)
-    headers = responses.at(answer.position)
+    settings = call.gateway.settings
+    command = replace(
+        given.command,
+        promote=settings.long_term_memory and settings.working_memory_promotion == "memories",
+        token_limit=window.tokens if window.bounded else None,
+        expected_version=await expected_version(call, scope, session_id),
+    )
+    given = replace(given, command=command)
+    answer = await call.ask(scope, command)
+    document = await _stored(call, scope, given, answer)
+    texts = [f"{message.role}: {message.content}" for message in command.messages]
+    threshold = int(window.tokens * settings.summarization_threshold)
+    tokens = None
+    if settings.enable_working_memory_summarization and domain.may_exceed(texts, threshold):
+        tokens = sum(await call.gateway.tokens.count(texts))
+        if tokens > threshold:
+            changed = await _summarized(call, scope, session_id, answer.position)
+            document, tokens = (document, tokens) if changed is None else (changed, None)
+    headers = {**responses.at(answer.position), b"etag": etag(document.version)}
     if given.undated:
         headers[b"x-deprecation-warning"] = responses.DEPRECATION.encode()
-    return Answered(responses.document(document or replaced(scope, given.command, reply), percentages), headers=headers)
+    return Answered(responses.document(document, await _percentages(call, document, window, tokens)), headers=headers)
 
 
 @delete(ONE, status_code=200)
 async def delete_session(request: HttpRequest) -> ASGIApp:
     """Forget a session's working memory; that there was none is as well."""
     call = await opened(request)
-    session_id = call.id_in_path(PREFIX, "session_id")
+    return await deleted(call, call.id_in_path(PREFIX, "session_id"))
+
+
+async def deleted(call: Call, session_id: str) -> Answered:
+    """What a DELETE of a session answers."""
     answer = await call.ask(call.scope(), DeleteWorkingMemory(session_id=session_id))
     return Answered(b'{"status":"ok"}', headers=responses.at(answer.position))
 
@@ -110,14 +135,15 @@ async def post_messages(request: HttpRequest) -> ASGIApp:
     if not raw.endswith(MESSAGES):
         return Answered(b'{"detail":"Method Not Allowed"}', status=405, headers={b"allow": b"GET, PUT, DELETE"})
     session_id = call.id_in_path(PREFIX, "session_id", suffix=MESSAGES)
-    given = append_messages(await call.body(), session_id, call.parameters, _rules(call, session_id))
+    given = append_messages(await call.body(), session_id, call.parameters, rules(call, session_id))
     answer = await call.ask(call.principal.scope(given.namespace, given.user_id), given.command)
     reply = cast(WorkingMemoryChanged, answer.reply)
     body = {"session_id": session_id, "created": reply.created, "version": reply.version}
-    return Answered(encode(body), headers=responses.at(answer.position))
+    return Answered(encode(body), headers={**responses.at(answer.position), b"etag": etag(reply.version)})
 
 
-def _rules(call: Call, session_id: str) -> Rules:
+def rules(call: Call, session_id: str) -> Rules:
+    """What holds for the messages of a request."""
     settings = call.gateway.settings
     session = Scope(tenant=call.principal.tenant, namespace=session_id)
     return Rules(
@@ -128,51 +154,37 @@ def _rules(call: Call, session_id: str) -> Rules:
     )
 
 
-Window = tuple[str | None, int | None, int | None]
+async def _stored(call: Call, scope: Scope, given: SessionRequest, answer: Answer) -> Document:
+    """The document as it stands. It is read where it may differ from what this request says: it was repeated, or came too late."""
+    reply = cast(WorkingMemoryChanged, answer.reply)
+    if reply.superseded or (given.undated and call.idempotency_key):
+        document = await call.gateway.sessions.read(scope, reply.session_id)
+        if document is not None and (reply.superseded or document.version == reply.version):
+            return document
+    return replaced(scope, given.command, reply)
 
 
-def _window(call: Call) -> Window | None:
-    """Model, window size and number of recent messages, when the caller names any. Raises InvalidRequest."""
-    query: bytes = call.http["query_string"]
-    if not query or not _WINDOW.search(query):
+async def _summarized(call: Call, scope: Scope, session_id: str, position: int) -> Document | None:
+    """The document after the summarizer; None when it does not get there in time, which the next read will show."""
+    summaries, seconds = call.gateway.summaries, call.gateway.settings.summarization_wait_seconds
+
+    async def done() -> bool:
+        return not await summaries.pending(scope, session_id, position)
+
+    try:
+        await holds_within(seconds, done)
+        return await call.gateway.sessions.read(scope, session_id)
+    except Unavailable:
+        return None  # what was written is safe, and that is what is answered
+
+
+async def _percentages(call: Call, document: Document, window: Window, tokens: int | None) -> tuple[float, float] | None:
+    if not window.bounded:
         return None
-    number = fields.nullable(fields.integer)
-    model = call.parameters.get("model_name", _model)
-    window = model, call.parameters.get("context_window_max", number), call.parameters.get("recent_messages_limit", number)
-    call.problems.check()
-    return window
-
-
-def _percentages(call: Call, tokens: int, window: Window) -> tuple[float, float]:
-    limit = domain.token_limit(window[0], window[1])
-    return domain.percentages(tokens, limit, call.gateway.settings.summarization_threshold)
-
-
-async def _within(call: Call, document: Document, model: str | None, window_max: int | None, recent: int | None) -> bytes:
-    """The newest messages of a document that the caller's window takes, and how full they make it."""
-    messages = responses.split(document.messages)
-    if recent is not None and recent > 0:
-        messages = sorted(messages, key=_time)[-recent:]
-    if not model and not window_max:
-        return responses.session(document.meta, b",".join([raw for raw, _ in messages]), None)
-    tokens = await call.gateway.tokens.count([f"{seen.role}: {seen.content}" for _, seen in messages])
-    first = domain.first_that_fits(tokens, domain.token_limit(model, window_max))
-    kept = b",".join([raw for raw, _ in messages[first:]])
-    percentages = _percentages(call, sum(tokens[first:]), (model, window_max, recent))
-    return responses.session(document.meta, kept, percentages)
-
-
-_EARLIEST = datetime.min.replace(tzinfo=UTC)
-
-
-def _time(message: tuple[bytes, SeenMessage]) -> datetime:
-    return message[1].created_at or _EARLIEST
-
-
-async def _stored(call: Call, scope: Scope, reply: WorkingMemoryChanged) -> Document | None:
-    """The document as it stands, where it may differ from what this request says: it was repeated, or came too late."""
-    document = await call.gateway.sessions.read(scope, reply.session_id)
-    return document if document is not None and (reply.superseded or document.version == reply.version) else None
+    if tokens is None:
+        messages = [message for _, message in responses.split(document.messages)]
+        tokens = sum(await call.gateway.tokens.count([f"{message.role}: {message.content}" for message in messages]))
+    return domain.percentages(tokens, window.tokens, call.gateway.settings.summarization_threshold)
 
 
 def handlers() -> list[Any]:

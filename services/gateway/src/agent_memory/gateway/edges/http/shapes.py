@@ -5,8 +5,8 @@ from typing import Any, Literal
 
 import msgspec
 
-from agent_memory.contracts.queries import DateFilter, SearchMode, TagFilter
-from agent_memory.contracts.records import EventType, MemoryRecord, MemoryType, Strategy
+from agent_memory.contracts.queries import DateFilter, Fusion, SearchMode, TagFilter, TextScorer
+from agent_memory.contracts.records import EventType, MemoryType, Strategy
 from agent_memory.readmodels.forgetting import ForgetPolicy
 
 
@@ -107,11 +107,37 @@ class MessageBody(Shape, kw_only=True):
     discrete_memory_extracted: Literal["t", "f"] = "f"
 
 
+class SessionMemory(Shape, kw_only=True):
+    """A memory as clients give it to a session; without an id it gets one. Tags hold no commas."""
+
+    text: str
+    id: str | None = None
+    session_id: str | None = None
+    user_id: str | None = None
+    namespace: str | None = None
+    last_accessed: datetime | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
+    pinned: bool = False
+    access_count: int = 0
+    topics: list[str] | None = None
+    entities: list[str] | None = None
+    memory_hash: str | None = None
+    discrete_memory_extracted: Literal["t", "f"] = "f"
+    memory_type: MemoryType = "message"
+    persisted_at: datetime | None = None
+    extracted_from: list[str] | None = None
+    event_date: datetime | None = None
+    extraction_strategy: str = "discrete"
+    extraction_strategy_config: dict[str, Any] = {}
+    metadata: dict[str, Any] = {}
+
+
 class SessionBody(Shape, kw_only=True):
     """A session's whole working memory."""
 
     messages: list[MessageBody] = []
-    memories: list[MemoryRecord] = []
+    memories: list[SessionMemory] = []
     data: dict[str, Any] | None = None
     context: str | None = None
     user_id: str | None = None
@@ -155,10 +181,18 @@ class SessionList(Shape, kw_only=True):
     total: int
 
 
+class MemoryBody(SessionMemory, kw_only=True):
+    """A memory as clients create it; when it was persisted is the server's to say."""
+
+    id: str
+    discrete_memory_extracted: Literal["t", "f"] = "t"
+    memory_type: MemoryType = "semantic"
+
+
 class MemoriesBody(Shape, kw_only=True):
     """Memories to create or replace by id."""
 
-    memories: list[MemoryRecord]
+    memories: list[MemoryBody]
     deduplicate: bool = True
 
 
@@ -177,11 +211,18 @@ class MemoryEdit(Shape, kw_only=True):
 
 
 class MemorySearch(Shape, kw_only=True):
-    """Search of memories. Without text: a listing by filter. All filters, and all operators of one filter, must hold."""
+    """Search of memories. Without text: a listing by filter. All filters, and all operators of one filter, must hold.
+
+    `hybrid_alpha`: share of the nearness, the rest is that of the words; `hybrid_fusion`: whether scaled scores are added, or
+    reciprocal ranks. Recency counts over all candidates unless `recency_boost` is false; `server_side_recency` means the same.
+    `include_working_memory`: search what stands in sessions as well; each result then says its `source`.
+    """
 
     text: str | None = None
     search_mode: SearchMode = "semantic"
     hybrid_alpha: float = 0.7
+    hybrid_fusion: Fusion = "weighted"
+    text_scorer: TextScorer = "BM25STD"
     session_id: TagFilter | None = None
     namespace: TagFilter | None = None
     user_id: TagFilter | None = None
@@ -196,14 +237,78 @@ class MemorySearch(Shape, kw_only=True):
     limit: int = 10
     offset: int = 0
     recency_boost: bool | None = None
+    recency_semantic_weight: float | None = None
+    recency_recency_weight: float | None = None
+    recency_freshness_weight: float | None = None
+    recency_novelty_weight: float | None = None
+    recency_half_life_last_access_days: float | None = None
+    recency_half_life_created_days: float | None = None
+    server_side_recency: bool | None = None
+    include_working_memory: bool = False
+
+
+class FoundMemory(SessionMemory, kw_only=True):
+    """A memory that was found. `dist`: cosine distance; `score`: 0 to 1, null in a listing."""
+
+    id: str
+    dist: float
+    score: float | None = None
+    score_type: SearchMode | None = None
+    source: Literal["long_term_memory", "working_memory"] | None = None
 
 
 class FoundMemories(Shape, kw_only=True):
-    """Memories in order, each with `dist`, `score` and `score_type`; `total` counts all that match."""
+    """Memories in a total order; `total` counts all that match. `working_memory_complete`, where working memory was searched:
+    whether all sessions of the scope were looked at, or only the newest.
+    """
 
-    memories: list[dict[str, Any]]
+    memories: list[FoundMemory]
     total: int
-    next_offset: int | None
+    next_offset: int | None = None
+    working_memory_complete: bool | None = None
+
+
+class PromptSession(Shape, kw_only=True):
+    """Which session belongs to a prompt, and how much of it: tokens, by number or by model, and newest messages."""
+
+    session_id: str
+    namespace: str | None = None
+    user_id: str | None = None
+    model_name: str | None = None
+    context_window_max: int | None = None
+    window_size: int | None = None
+    long_term_memory_strategy: Strategy | None = None
+
+
+class PromptBody(Shape, kw_only=True):
+    """A query and what is to stand around it. `long_term_search`: options, or true for the memories of the session's owner."""
+
+    query: str
+    session: PromptSession | None = None
+    long_term_search: MemorySearch | bool | None = None
+
+
+class PromptText(Shape, kw_only=True):
+    """A text."""
+
+    type: Literal["text"]
+    text: str
+    annotations: None
+    meta: None = msgspec.field(name="_meta")
+
+
+class PromptMessage(Shape, kw_only=True):
+    """A message for a model."""
+
+    role: Literal["system", "user", "assistant"]
+    content: PromptText
+
+
+class PromptAnswer(Shape, kw_only=True):
+    """The summary, the session's messages, the memories, the query; and the memories by themselves, null when not searched."""
+
+    messages: list[PromptMessage]
+    long_term_memories: list[FoundMemory] | None = None
 
 
 class ForgetBody(Shape, kw_only=True):
