@@ -12,7 +12,7 @@ SERVICES = frozenset(path.name for path in (ROOT / "services").iterdir() if (pat
 IMPURE = frozenset({"asyncio", "threading", "time", "random", "uuid", "os", "socket"}) | frozenset(
     {"redis", "sqlalchemy", "psycopg", "psycopg_pool", "litellm", "aiohttp", "structlog", "prometheus_client"}
 )
-DOORS = ("litellm", "authlib")
+DOORS = ("litellm", "joserfc")
 
 
 def sources(part: str) -> list[Path]:

@@ -35,6 +35,13 @@ class TokenStore:
     def __init__(self, connections: Connections) -> None:
         self._connections = connections
 
+    async def ready(self) -> None:
+        """Returns when tokens can be looked up. Raises Unavailable, also for a database without a table of tokens."""
+        try:
+            await self.find("")
+        except psycopg.errors.UndefinedTable:
+            raise Unavailable("the database has no table of tokens: its schema is older than this program") from None
+
     async def find(self, token_id: str) -> StoredToken | None:
         """The token of that lookup id: one read by primary key."""
         found = await self._read(f"SELECT {_COLUMNS} FROM tokens WHERE id = %s", (token_id,))

@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from importlib import import_module
 from typing import cast
 
 import structlog
@@ -16,10 +17,13 @@ import uvloop
 from litestar.types import ASGIApp
 from redis.asyncio import Redis
 
+from agent_memory.contracts.errors import Unavailable
 from agent_memory.contracts.streams import heartbeat_key
 from agent_memory.eventlog.connect import Connections
 from agent_memory.eventlog.reader import LogReader
+from agent_memory.eventlog.tokens import TokenStore
 from agent_memory.gateway.auth import Authenticate, disabled
+from agent_memory.gateway.auth_tokens import TokenAuthentication
 from agent_memory.gateway.bus import RedisCommandBus
 from agent_memory.gateway.edges.http.edge import create_edge
 from agent_memory.gateway.gateway import Clock, Gateway, utc_now
@@ -39,7 +43,7 @@ from agent_memory.gateway.ports import (
 )
 from agent_memory.gateway.projections import RedisProjections
 from agent_memory.gateway.rewriting import Rewriter
-from agent_memory.gateway.settings import check_open, open_allowed
+from agent_memory.gateway.settings import AuthSettings, check_open, load_auth, open_allowed, warnings_of
 from agent_memory.gateway.summaries import NothingPending
 from agent_memory.gateway.tokens import Cl100k
 from agent_memory.gateway.touches import Touches
@@ -106,9 +110,13 @@ def create_app(
 
 
 @asynccontextmanager
-async def connected(settings: Settings) -> AsyncIterator[ASGIApp]:
-    """The application on real servers. Starts also while they are down: then it answers 503 until they are back."""
+async def connected(settings: Settings, auth: AuthSettings) -> AsyncIterator[ASGIApp]:
+    """The application on real servers. Starts also while they are down: then it answers 503 until they are back.
+
+    With tokens it needs their store to start. Raises SettingsError when that cannot be asked.
+    """
     async with AsyncExitStack() as stack:
+        authenticate = await authentication(settings, auth, stack)
         connections = Connections(settings.database_url, longest=LONGEST_QUERY_SECONDS)
         stack.push_async_callback(connections.close)
         redis = JoiningRedis.joining(settings.redis_url)
@@ -141,7 +149,27 @@ async def connected(settings: Settings) -> AsyncIterator[ASGIApp]:
             completer=completer,
             projections=RedisProjections(redis),
             checks=checks_of(reader, redis, bus),
+            authenticate=authenticate,
         )
+
+
+async def authentication(settings: Settings, auth: AuthSettings, stack: AsyncExitStack) -> Authenticate:
+    """How callers are known. What it opens is closed with the stack."""
+    if auth.auth_mode == "token":
+        connections = Connections(settings.database_url, size=2)
+        stack.push_async_callback(connections.close)
+        tokens = TokenStore(connections)
+        try:
+            await tokens.ready()
+        except Unavailable as error:
+            raise SettingsError(f"AUTH_MODE=token cannot be used: {error.detail}") from None
+        return TokenAuthentication(tokens)
+    if auth.auth_mode == "oauth2":
+        oauth2 = import_module("agent_memory.gateway.auth_oauth2")  # 0.15 s of cryptography that nobody else needs
+        keys = oauth2.IssuerKeys(auth.jwks_url)
+        stack.push_async_callback(keys.close)
+        return cast(Authenticate, oauth2.OAuth2Authentication(auth, keys))
+    return disabled
 
 
 def checks_of(reader: LogReader, redis: Redis, bus: RedisCommandBus) -> Mapping[str, Check]:
@@ -183,9 +211,9 @@ class Server(uvicorn.Server):
                 loop.remove_signal_handler(number)
 
 
-async def serve(settings: Settings) -> None:
+async def serve(settings: Settings, auth: AuthSettings) -> None:
     """Serve HTTP until SIGTERM or SIGINT."""
-    async with connected(settings) as app:
+    async with connected(settings, auth) as app:
         config = uvicorn.Config(
             app,
             host=settings.host,
@@ -200,7 +228,10 @@ async def serve(settings: Settings) -> None:
             timeout_graceful_shutdown=GRACE_SECONDS,
         )
         telemetry.BUILD.labels(SERVICE, replica_name(settings)).set(1)
-        structlog.get_logger(__name__).info("listening", host=settings.host, port=settings.port, authentication="disabled")
+        log = structlog.get_logger(__name__)
+        for warning in warnings_of(settings, auth):
+            log.warning(warning)
+        log.info("listening", host=settings.host, port=settings.port, authentication=auth.auth_mode)
         await Server(config).serve()
 
 
@@ -208,12 +239,14 @@ def main() -> None:
     """Serve with settings from the environment. A wrong setting ends the process with 2 and its name."""
     try:
         settings = load()
-        check_open(settings, allowed=open_allowed(os.environ))
+        auth = load_auth(os.environ)
+        if auth.auth_mode == "disabled":
+            check_open(settings, allowed=open_allowed(os.environ))
         logging.configure(settings, SERVICE)
         tracing.start(settings, SERVICE)
         gc.freeze()
         gc.set_threshold(COLLECT_EVERY)
-        uvloop.run(serve(settings))
+        uvloop.run(serve(settings, auth))
     except SettingsError as error:
         print(f"gateway: {error}", file=sys.stderr)
         sys.exit(2)

@@ -146,3 +146,20 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host.strip("[]")).is_loopback
     except ValueError:
         return False
+
+
+def warnings_of(settings: Settings, auth: AuthSettings) -> list[str]:
+    """What an operator should know about who can come in."""
+    if auth.auth_mode == "disabled":
+        where = "from this machine" if is_loopback(settings.host) else "FROM ANYWHERE"
+        return [f"authentication is disabled: whoever connects {where} reads and writes everything; AUTH_MODE says otherwise"]
+    if auth.auth_mode == "token":
+        return []
+    found = []
+    if urlsplit(auth.jwks_url).scheme == "http" and not is_loopback(urlsplit(auth.jwks_url).hostname or ""):
+        found.append("OAUTH2_JWKS_URL is plain http: whoever is on the way can put in keys of their own")
+    if auth.oauth2_audience == ANY_AUDIENCE:
+        found.append("OAUTH2_AUDIENCE=*: tokens that the issuer made for any other service are accepted")
+    if not auth.oauth2_user_claim and not auth.oauth2_tenant_claim:
+        found.append("OAUTH2_USER_CLAIM is empty: every token may name every user")
+    return found
