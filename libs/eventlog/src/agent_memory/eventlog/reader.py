@@ -13,7 +13,7 @@ from agent_memory.contracts.codec import decode_event, decode_outcome
 from agent_memory.contracts.envelope import EventEnvelope
 from agent_memory.contracts.errors import Invalid, Unavailable
 from agent_memory.contracts.events import EventRecorded, MemoryEdited, MemoryStored
-from agent_memory.contracts.queries import GetEvents, ListSessions
+from agent_memory.contracts.queries import GetEvents, ListSessions, MemoryFilters, TagFilter
 from agent_memory.contracts.records import MAX_TIMESTAMP_MS, MIN_TIMESTAMP_MS, Scope, TimelineEvent
 from agent_memory.contracts.replies import ReplyEnvelope
 from agent_memory.contracts.streams import memory_stream, session_stream
@@ -121,22 +121,26 @@ class LogReader:
     async def find_sessions(self, tenant: str, session_id: str, *, namespace: str | None, user_id: str | None) -> list[SessionRow]:
         """Living sessions of that id; None leaves namespace or user open. At most two: enough to see that it is ambiguous."""
         rows = await self._rows(
-            "SELECT stream, tenant, namespace, user_id, session_id, version, alive, expires_ms FROM sessions"
+            f"SELECT {_SESSION_COLUMNS} FROM sessions"
             f" WHERE tenant = %s AND session_id = %s AND {LIVING}"
             " AND (%s::text IS NULL OR namespace = %s) AND (%s::text IS NULL OR user_id = %s) LIMIT 2",
             (tenant, session_id, namespace, namespace, user_id, user_id),
         )
-        return [
-            SessionRow(
-                stream=row[0],
-                scope=Scope(tenant=row[1], namespace=row[2], user_id=row[3]),
-                session_id=row[4],
-                version=row[5],
-                alive=row[6],
-                expires_ms=row[7],
-            )
-            for row in rows
-        ]
+        return [_session_row(row) for row in rows]
+
+    async def living_sessions(self, tenant: str, filters: MemoryFilters, *, limit: int) -> tuple[list[SessionRow], int]:
+        """The newest living sessions that filters by session, namespace and user may let pass, and how many there are in all."""
+        where = f"tenant = %s AND {LIVING}"
+        values: list[object] = [tenant]
+        for column in ("session_id", "namespace", "user_id"):
+            for condition, operand in _conditions(getattr(filters, column)):
+                where += f" AND {condition.format(column=column)}"
+                values += operand
+        total = await self._rows(f"SELECT count(*) FROM sessions WHERE {where}", values)
+        rows = await self._rows(
+            f"SELECT {_SESSION_COLUMNS} FROM sessions WHERE {where} ORDER BY first_position DESC, stream LIMIT %s", [*values, limit]
+        )
+        return [_session_row(row) for row in rows], int(total[0][0])
 
     async def timeline(self, query: GetEvents) -> EventPage:
         """Events of one scope by time, both ends included, in order of (timestamp_ms, event_id)."""
@@ -165,6 +169,38 @@ class LogReader:
         if not rows:
             return None
         return ReplyEnvelope(command_id=command_id, position=rows[0][0], reply=decode_outcome(rows[0][1].encode()))
+
+
+_SESSION_COLUMNS = "stream, tenant, namespace, user_id, session_id, version, alive, expires_ms"
+
+
+def _session_row(row: tuple[Any, ...]) -> SessionRow:
+    return SessionRow(
+        stream=row[0],
+        scope=Scope(tenant=row[1], namespace=row[2], user_id=row[3]),
+        session_id=row[4],
+        version=row[5],
+        alive=row[6],
+        expires_ms=row[7],
+    )
+
+
+def _conditions(given: TagFilter | None) -> list[tuple[str, list[Any]]]:
+    """What a filter asks of a column, where an empty string stands for nothing. All of it must hold."""
+    if given is None:
+        return []
+    asked: list[tuple[str, object]] = [
+        ("{column} = %s", given.eq),
+        ("{column} <> %s", given.ne),
+        ("{column} = ANY(%s)", given.any),
+        ("{column} = ANY(%s)", given.all),
+        ("{column} <> ALL(%s)", given.not_in),
+        ("starts_with({column}, %s)", given.startswith),
+    ]
+    conditions: list[tuple[str, list[Any]]] = [(condition, [operand]) for condition, operand in asked if operand is not None]
+    if given.none is not None:
+        conditions.append(("{column} = ''" if given.none else "{column} <> ''", []))
+    return conditions
 
 
 def _decode(row: tuple[Any, ...]) -> object:

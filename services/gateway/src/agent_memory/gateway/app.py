@@ -20,6 +20,7 @@ from redis.asyncio import Redis
 from agent_memory.contracts.errors import Unavailable
 from agent_memory.contracts.streams import heartbeat_key
 from agent_memory.eventlog.connect import Connections
+from agent_memory.eventlog.embeddings import EmbeddingStore
 from agent_memory.eventlog.reader import LogReader
 from agent_memory.eventlog.tokens import TokenStore
 from agent_memory.gateway.auth import Authenticate, disabled
@@ -40,6 +41,7 @@ from agent_memory.gateway.ports import (
     Summaries,
     Timeline,
     TokenCounter,
+    WorkingMemories,
 )
 from agent_memory.gateway.projections import RedisProjections
 from agent_memory.gateway.rewriting import Rewriter
@@ -47,6 +49,7 @@ from agent_memory.gateway.settings import AuthSettings, check_open, load_auth, o
 from agent_memory.gateway.summaries import NothingPending
 from agent_memory.gateway.tokens import Cl100k
 from agent_memory.gateway.touches import Touches
+from agent_memory.gateway.working_search import WorkingSearch
 from agent_memory.readmodels.search import MemorySearch, TimelineSearch
 from agent_memory.readmodels.sessions import SessionLog, SessionReader
 from agent_memory.runtime import logging, telemetry, tracing
@@ -71,6 +74,7 @@ def create_app(
     log: Log,
     sessions: Sessions,
     memories: Memories,
+    working: WorkingMemories,
     timeline: Timeline,
     embedder: Embedder,
     projections: Projections,
@@ -91,6 +95,7 @@ def create_app(
             sessions=sessions,
             summaries=summaries or NothingPending(),
             memories=memories,
+            working=working,
             timeline=timeline,
             embedder=embedder,
             projections=projections,
@@ -134,6 +139,7 @@ async def connected(settings: Settings, auth: AuthSettings) -> AsyncIterator[ASG
             new_id=Ids(),
             now_ms=lambda: time.time_ns() // 1_000_000,
         )
+        sessions = SessionReader(redis, cast(SessionLog, reader))
         await bus.start()
         stack.push_async_callback(bus.stop)
         beating = asyncio.create_task(heartbeat(redis, SERVICE, settings))
@@ -142,7 +148,16 @@ async def connected(settings: Settings, auth: AuthSettings) -> AsyncIterator[ASG
             settings,
             bus=bus,
             log=reader,
-            sessions=SessionReader(redis, cast(SessionLog, reader)),
+            sessions=sessions,
+            working=WorkingSearch(
+                reader,
+                sessions,
+                EmbeddingStore(connections),
+                embedder,
+                utc_now,
+                # Indexed as long-term memories, messages would be found twice.
+                messages_too=not settings.index_all_messages_in_long_term_memory,
+            ),
             memories=MemorySearch(redis, ask=redis.together),
             timeline=TimelineSearch(redis, ask=redis.together),
             embedder=embedder,

@@ -29,7 +29,18 @@ from agent_memory.contracts.records import MemoryRecord, Reach, Scope
 from agent_memory.eventlog.reader import EventPage, SessionPage
 from agent_memory.gateway.auth import Principal
 from agent_memory.gateway.gateway import Gateway
-from agent_memory.gateway.ports import Answer, CommandBus, Document, Log, Memories, Page, Sessions, Timeline
+from agent_memory.gateway.ports import (
+    Answer,
+    CommandBus,
+    Document,
+    Log,
+    Memories,
+    Page,
+    Sessions,
+    Timeline,
+    WorkingMemories,
+    WorkingPage,
+)
 
 HARMLESS = frozenset(
     {
@@ -47,6 +58,7 @@ def held(gateway: Gateway, principal: Principal) -> Gateway:
         "log": HeldLog(gateway.log, principal),
         "sessions": HeldSessions(gateway.sessions, principal),
         "memories": HeldMemories(gateway.memories, principal),
+        "working": HeldWorking(gateway.working, principal),
         "timeline": HeldTimeline(gateway.timeline, principal),
     }
     for name in Gateway.__struct_fields__:
@@ -154,6 +166,19 @@ class HeldMemories(OutOfReach):
         """As the port says. Raises Forbidden for filters that ask for somebody else's."""
         filters = narrowed(query.filters, self._principal)
         return await self._memories.search(replace(query, tenant=self._principal.tenant, filters=filters), vector)
+
+
+class HeldWorking(OutOfReach):
+    """A search of working memory finds nothing but what the credential is for, whatever its filters say."""
+
+    def __init__(self, working: WorkingMemories, principal: Principal) -> None:
+        self._working = working
+        self._principal = principal
+
+    async def find(self, query: SearchMemories, vector: bytes | None) -> WorkingPage:
+        """As the port says. Raises Forbidden for filters that ask for somebody else's."""
+        filters = narrowed(query.filters, self._principal)
+        return await self._working.find(replace(query, tenant=self._principal.tenant, filters=filters), vector)
 
 
 class HeldTimeline(OutOfReach):

@@ -17,6 +17,7 @@ from agent_memory.gateway.ports import (
     Summaries,
     Timeline,
     TokenCounter,
+    WorkingMemories,
 )
 from agent_memory.gateway.rewriting import Rewriter
 from agent_memory.gateway.touches import Touches
@@ -39,6 +40,7 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
     sessions: Sessions
     summaries: Summaries
     memories: Memories
+    working: WorkingMemories
     timeline: Timeline
     embedder: Embedder
     projections: Projections

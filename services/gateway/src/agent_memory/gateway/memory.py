@@ -8,16 +8,25 @@ import msgspec
 
 from agent_memory.contracts import commands, replies
 from agent_memory.contracts.codec import encode
-from agent_memory.contracts.errors import NotFound
+from agent_memory.contracts.errors import Conflict, NotFound
 from agent_memory.contracts.queries import GetEvents, ListSessions, SearchMemories, SearchTimeline
 from agent_memory.contracts.records import MemoryRecord, Reach, Scope, TimelineEvent, to_milliseconds
 from agent_memory.contracts.replies import AnyReply, ReplyEnvelope
 from agent_memory.eventlog.reader import EventPage, SessionPage
 from agent_memory.gateway.gateway import utc_now
-from agent_memory.gateway.ports import Answer
+from agent_memory.gateway.ports import Answer, WorkingPage
 from agent_memory.gateway.sessions import replaced
 from agent_memory.readmodels.progress import Progress
 from agent_memory.readmodels.sessions import SessionDocument
+from agent_memory.readmodels.standing import Standing, ordered, passing, records_of
+
+NOWHERE = b"\x00" * 4
+"""A vector that means nothing."""
+
+
+class _Whose(msgspec.Struct):
+    namespace: str | None = None
+    user_id: str | None = None
 
 
 class MemoryHit(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +66,7 @@ class MemorySystem:
 
     def ports(self) -> dict[str, Any]:
         """Itself in the place of everything that `create_app` asks for."""
-        names = ("bus", "log", "sessions", "memories", "timeline", "embedder")
+        names = ("bus", "log", "sessions", "memories", "working", "timeline", "embedder")
         return {**dict.fromkeys(names, self), "projections": MemoryProjections(self), "checks": {"everything": all_well}}
 
     async def ask(
@@ -121,6 +130,9 @@ class MemorySystem:
 
     def _replace(self, scope: Scope, command: commands.ReplaceWorkingMemory) -> replies.WorkingMemoryChanged:
         key = scope.path, command.session_id
+        expected = command.expected_version
+        if expected is not None and expected != (self.documents[key].version if key in self.documents else 0):
+            raise Conflict("the session has changed since it was read")
         if self.superseding:
             return msgspec.structs.replace(_changed(command.session_id, self.documents[key].version), superseded=True)
         version = self.documents[key].version + 1 if key in self.documents else 1
@@ -177,9 +189,29 @@ class MemorySystem:
         self.queries.append(query)
         return self.page
 
+    async def find(self, query: SearchMemories, vector: bytes | None) -> WorkingPage:
+        """What stands in the sessions; all texts are equally near."""
+        records = [record for document in self._standing() for record in records_of(document)]
+        fitting = passing(query, records)
+        return WorkingPage(found=ordered(query, fitting, {one.text: NOWHERE for one in fitting}, vector, utc_now()), complete=True)
+
+    def _standing(self) -> list[Standing]:
+        whose = msgspec.json.Decoder(_Whose).decode
+        found = [(session_id, document, whose(document.meta)) for (_, session_id), document in self.documents.items()]
+        return [
+            Standing(
+                session_id=session_id,
+                namespace=owner.namespace or "",
+                user_id=owner.user_id or "",
+                meta=document.meta,
+                messages=document.messages,
+            )
+            for session_id, document, owner in found
+        ]
+
     async def embed(self, texts: Sequence[str], /) -> list[bytes]:
         """Vectors that mean nothing."""
-        return [b"\x00" * 4 for _ in texts]
+        return [NOWHERE for _ in texts]
 
     async def progress(self, projection: str) -> Progress:
         """As far as `reached`, but not beyond the log."""

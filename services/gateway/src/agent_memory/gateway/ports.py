@@ -11,6 +11,7 @@ from agent_memory.contracts.records import Scope
 from agent_memory.contracts.replies import AnyReply, ReplyEnvelope
 from agent_memory.eventlog.reader import EventPage, SessionPage
 from agent_memory.readmodels.progress import Progress
+from agent_memory.readmodels.standing import Found
 from agent_memory.runtime.metrics_server import Check
 
 
@@ -118,6 +119,19 @@ class Memories(Protocol):
     """Search of long-term memories."""
 
     async def search(self, query: SearchMemories, vector: bytes | None) -> Page: ...
+
+
+class WorkingPage(msgspec.Struct, frozen=True, kw_only=True):
+    """What stands in working memory and matches, all of it, in order. `complete`: whether every session was looked at."""
+
+    found: Sequence[Found]
+    complete: bool
+
+
+class WorkingMemories(Protocol):
+    """Search of what stands in sessions."""
+
+    async def find(self, query: SearchMemories, vector: bytes | None) -> WorkingPage: ...
 
 
 class Timeline(Protocol):

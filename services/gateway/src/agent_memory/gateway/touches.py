@@ -11,7 +11,8 @@ import structlog
 from agent_memory.contracts.commands import TouchMemories
 from agent_memory.contracts.errors import MemoryFault
 from agent_memory.contracts.records import Scope
-from agent_memory.gateway.ports import CommandBus, Hit
+from agent_memory.gateway.ports import CommandBus
+from agent_memory.readmodels.standing import Scored
 from agent_memory.runtime import telemetry
 
 EVERY_SECONDS = 900
@@ -40,7 +41,7 @@ class Touches:
         self._waiting: dict[str, set[str]] = defaultdict(set)
         self._telling: asyncio.Task[None] | None = None
 
-    def note(self, tenant: str, hits: Sequence[Hit]) -> None:
+    def note(self, tenant: str, hits: Sequence[Scored]) -> None:
         """These were returned to a caller."""
         before = self._clock() - timedelta(seconds=EVERY_SECONDS)
         due = [one.id for hit in hits if (one := _seen(hit.record)).last_accessed <= before]

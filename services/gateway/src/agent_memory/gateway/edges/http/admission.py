@@ -22,6 +22,7 @@ READING_POSTS = frozenset(
         "/v1/memory/prompt",
         "/v1/timeline/search",
         "/long-term-memory/search",
+        "/memory/search",
         "/memory-prompt",
     }
 )

@@ -70,6 +70,14 @@ UNVERSIONED: Sequence[Operation] = (
     ),
     Operation(
         "post",
+        "/memory/search",
+        "Search memories and sessions, for older clients",
+        shapes.FoundMemories,
+        shapes.MemorySearch,
+        _REWRITTEN,
+    ),
+    Operation(
+        "post",
         "/memory-prompt",
         "A query with what is remembered, for older clients",
         shapes.PromptAnswer,
@@ -116,6 +124,7 @@ OPERATIONS: Sequence[Operation] = (
         {**SCOPE, "session_id": "string", "limit": "integer", "dry_run": "boolean"},
     ),
     Operation("post", "/v1/memory/prompt", "A query with what is remembered", shapes.PromptAnswer, shapes.PromptBody, _REWRITTEN),
+    Operation("post", "/v1/memory/search", "Search memories and sessions", shapes.FoundMemories, shapes.MemorySearch, _REWRITTEN),
     Operation("get", "/v1/health", "Whether the process is alive", shapes.Health),
     Operation("get", "/ready", "Whether requests can be answered; 503 and what is missing if not", shapes.Ready),
     Operation("get", "/v1/status", "How far every projection is", shapes.StatusAnswer),

@@ -19,6 +19,7 @@ from agent_memory.gateway.edges.http import (
     routes_operations,
     routes_prompt,
     routes_sessions,
+    routes_unified,
     routes_unversioned,
 )
 from agent_memory.gateway.edges.http.admission import PRINCIPAL, admitted
@@ -38,6 +39,7 @@ def routes() -> list[Any]:
         *routes_memories.handlers(),
         *routes_forget.handlers(),
         *routes_prompt.handlers(),
+        *routes_unified.handlers(),
         *routes_unversioned.handlers(),
         *routes_operations.handlers(),
         *documentation.handlers(),

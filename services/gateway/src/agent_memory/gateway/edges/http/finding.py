@@ -1,6 +1,7 @@
 """Searches of long-term memory, as every route carries them out."""
 
-from msgspec.structs import replace
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
 from agent_memory.contracts.errors import Refused
 from agent_memory.contracts.queries import SearchMemories
@@ -8,6 +9,7 @@ from agent_memory.gateway.edges.http import fields
 from agent_memory.gateway.edges.http.call import Call
 from agent_memory.gateway.gateway import Gateway
 from agent_memory.gateway.ports import Page
+from agent_memory.readmodels.standing import Scored
 from agent_memory.runtime import telemetry
 
 
@@ -32,15 +34,20 @@ async def vector_of(gateway: Gateway, query: SearchMemories, *, optimize: bool) 
 
 
 async def found(gateway: Gateway, query: SearchMemories, *, optimize: bool = False) -> Page:
-    """A page of memories. What a search by recency returned is counted as accessed."""
-    mode = query.mode if query.text else "listing"
-    with telemetry.measured("memory.search", telemetry.SEARCH_SECONDS.labels(mode), "search", mode=mode):
+    """A page of memories, counted as accessed."""
+    with measured(query):
         page = await gateway.memories.search(query, await vector_of(gateway, query, optimize=optimize))
-    if query.recency is not None and page.hits:
-        gateway.touches.note(query.tenant, page.hits)
+    counted(gateway, query, page.hits)
     return page
 
 
-def windowed(query: SearchMemories) -> SearchMemories:
-    """The same search from its very beginning, as far as the page wanted."""
-    return replace(query, offset=0, limit=query.offset + query.limit)
+def measured(query: SearchMemories) -> AbstractContextManager[None]:
+    """Times a search by its mode."""
+    mode = query.mode if query.text else "listing"
+    return telemetry.measured("memory.search", telemetry.SEARCH_SECONDS.labels(mode), "search", mode=mode)
+
+
+def counted(gateway: Gateway, query: SearchMemories, hits: Sequence[Scored]) -> None:
+    """What a search by recency returned was of use to somebody."""
+    if query.recency is not None and hits:
+        gateway.touches.note(query.tenant, hits)

@@ -1,6 +1,6 @@
 """Answers as bytes. What the views hold is JSON already, so most answers are put together without decoding anything."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, cast
 
@@ -10,7 +10,8 @@ from litestar.types import Receive, Scope, Send
 from agent_memory.contracts.codec import encode
 from agent_memory.contracts.records import TimelineEvent
 from agent_memory.eventlog.reader import EventPage
-from agent_memory.gateway.ports import Document, Hit, Page
+from agent_memory.gateway.ports import Document, Page
+from agent_memory.readmodels.standing import Scored
 
 DEPRECATION = "messages[].created_at will become required in the next major version. Please provide timestamps for all messages."
 JSON = b"application/json"
@@ -134,6 +135,16 @@ def memory_results(page: Page) -> bytes:
     return b"[" + b",".join(map(_scored, page.hits)) + b"]"
 
 
-def _scored(hit: Hit) -> bytes:
+_SOURCES = {False: b"long_term_memory", True: b"working_memory"}
+
+
+def unified(both: Sequence[tuple[Scored, bool]], *, total: int, next_offset: int | None, complete: bool) -> bytes:
+    """A page of memories of both kinds, each with its source: whether it stands in working memory."""
+    shown = b",".join([b'%s,"source":"%s"}' % (_scored(hit)[:-1], _SOURCES[is_working]) for hit, is_working in both])
+    about = total, encode(next_offset), encode(complete)
+    return b'{"memories":[%s],' % shown + b'"total":%d,"next_offset":%s,"working_memory_complete":%s}' % about
+
+
+def _scored(hit: Scored) -> bytes:
     scores = encode(hit.dist), encode(hit.score), encode(hit.score_type)
     return hit.record[:-1] + b',"dist":%s,"score":%s,"score_type":%s}' % scores

@@ -10,7 +10,7 @@ from agent_memory.contracts.errors import NotFound
 from agent_memory.contracts.records import Scope
 from agent_memory.contracts.replies import MemoriesForgotten, MemoryChanged
 from agent_memory.contracts.streams import MEMORY_INDEX
-from agent_memory.gateway.edges.http import fields, responses
+from agent_memory.gateway.edges.http import fields, responses, routes_unified
 from agent_memory.gateway.edges.http.body import decode
 from agent_memory.gateway.edges.http.call import Call, HttpRequest, opened
 from agent_memory.gateway.edges.http.finding import enabled, found, optimizing
@@ -87,7 +87,10 @@ async def post_search(request: HttpRequest) -> ASGIApp:
 async def search(call: Call) -> Answered:
     """What a search answers."""
     enabled(call)
-    body, optimize = decode(await call.body()), optimizing(call)
+    body = decode(await call.body())
+    if routes_unified.wanted(body, call.problems):
+        return await routes_unified.unified(call, body)
+    optimize = optimizing(call)
     query = search_memories(body, call.principal, call.problems)
     await call.caught_up(MEMORY_INDEX)
     return Answered(responses.found_memories(await found(call.gateway, query, optimize=optimize)))
