@@ -1,0 +1,67 @@
+"""Text of the environment to values, as laxly as applications are used to."""
+
+import os
+from collections.abc import Mapping
+from typing import Any, TypeVar, get_args
+
+import msgspec
+
+from agent_memory.runtime.settings.accepted import Accepted
+from agent_memory.runtime.settings.checks import complaint
+from agent_memory.runtime.settings.kinds import shown
+from agent_memory.runtime.settings.settings import Settings
+
+YES = frozenset({"1", "true", "t", "yes", "y", "on"})
+NO = frozenset({"0", "false", "f", "no", "n", "off"})
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+
+class SettingsError(Exception):
+    """A setting has a value that cannot be used; the text names it and says what would do."""
+
+
+def load(environment: Mapping[str, str] | None = None) -> Settings:
+    """Settings from the environment. Raises SettingsError naming the first variable that does not fit."""
+    environment = os.environ if environment is None else environment
+    settings = parsed(Settings, environment)
+    parsed(Accepted, environment)
+    if (wrong := complaint(settings)) is not None:
+        raise SettingsError(wrong)
+    return settings
+
+
+def parsed(struct: type[S], environment: Mapping[str, str]) -> S:
+    """A struct whose fields are environment variables in upper case. An empty variable counts as unset, unless it is text.
+
+    Raises SettingsError naming the first that does not fit its type.
+    """
+    given: dict[str, Any] = {}
+    for field in msgspec.structs.fields(struct):
+        raw = environment.get(field.name.upper())
+        if raw is None or (raw.strip() == "" and not _is_text(field.type)):
+            continue
+        try:
+            given[field.name] = _value(raw.strip(), field.type)
+        except msgspec.MsgspecError as error:
+            raise SettingsError(f"{field.name.upper()}={shown(raw, field.type)!r} cannot be used: {error}") from None
+    return struct(**given)
+
+
+def _value(raw: str, kind: Any) -> Any:
+    if kind is bool:
+        word = raw.lower()
+        if word not in YES | NO:
+            raise msgspec.ValidationError("true or false, yes or no, on or off, 1 or 0")
+        return word in YES
+    if raw.startswith("[") and getattr(kind, "__origin__", None) in (list, tuple):
+        return msgspec.json.decode(raw, type=kind)
+    if choices := [choice for choice in get_args(kind) if isinstance(choice, str)]:
+        raw = next((choice for choice in choices if choice.lower() == raw.lower()), "")
+        if not raw:
+            raise msgspec.ValidationError(" or ".join(choices))
+    return msgspec.convert(raw, kind, strict=False)
+
+
+def _is_text(kind: Any) -> bool:
+    return kind is str or (get_args(kind)[:1] == (str,) and "address" not in marks(kind))

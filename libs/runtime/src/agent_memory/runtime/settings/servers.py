@@ -1,0 +1,47 @@
+"""Where servers are, where this one listens, and how it is watched."""
+
+import msgspec
+
+from agent_memory.runtime.settings.kinds import Address
+
+
+class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """Connections, ports, limits of time and size, logs and traces."""
+
+    database_url: Address = "postgresql://127.0.0.1:5432/agent_memory"
+    """Postgres with the event log."""
+    redis_url: Address = "redis://127.0.0.1:6379/0"
+    """Redis with search: the bus, the search indexes and every other view. `redis://`, `rediss://` or `unix://`."""
+    working_memory_redis_url: Address = ""
+    """Redis that holds the sessions' working memory, and nothing else; it needs no search. Empty: REDIS_URL."""
+    host: str = "127.0.0.1"
+    """Address that the gateway listens on. Beyond this machine only with authentication, or with ALLOW_OPEN."""
+    port: int = 8000
+    """Where the gateway answers HTTP."""
+    grpc_port: int = 50051
+    """Kept for the gRPC door."""
+    mcp_port: int = 9000
+    """Kept for the MCP door."""
+    metrics_port: int = 0
+    """Where a background service answers /health and /metrics; 0: nowhere. `agent-memory up` gives one to each."""
+    command_timeout_seconds: float = 10.0
+    """How long a gateway waits for the reply to a command before it asks the log."""
+    read_wait_seconds: float = 5.0
+    """Longest wait of a read that asks for `min_position`."""
+    max_body_bytes: int = 10_000_000
+    """Longest request body; a longer one is answered 413."""
+    log_level: str = "INFO"
+    """DEBUG, INFO, WARNING, ERROR or CRITICAL."""
+    log_format: str = "json"
+    """`json`: one object a line; `console`: for people."""
+    otel_exporter_otlp_endpoint: str = ""
+    """Where traces go, from the HTTP request to the index write; empty: nowhere."""
+    otel_service_name: str = ""
+    """Name of the service in traces; empty: `agent-memory-` and its own."""
+    service_replica: str = ""
+    """Name of this replica among those of its service; empty: host and process id."""
+
+    @property
+    def views_redis_url(self) -> str:
+        """Where the sessions' working memory lies."""
+        return self.working_memory_redis_url or self.redis_url
