@@ -8,7 +8,7 @@ import msgspec
 
 from agent_memory.runtime.settings.accepted import Accepted
 from agent_memory.runtime.settings.checks import complaint
-from agent_memory.runtime.settings.kinds import shown
+from agent_memory.runtime.settings.kinds import marks, shown
 from agent_memory.runtime.settings.settings import Settings
 
 YES = frozenset({"1", "true", "t", "yes", "y", "on"})
