@@ -12,10 +12,19 @@ from agent_memory.contracts.codec import encode
 from agent_memory.contracts.commands import AnyCommand
 from agent_memory.contracts.envelope import CommandEnvelope
 from agent_memory.contracts.records import Scope
-from agent_memory.contracts.streams import CONTENTS, DUPLICATES, JOBS, MEMORY_INDEX, SEGMENTS, TIMELINE_INDEX
+from agent_memory.contracts.streams import (
+    CONTENTS,
+    DUPLICATES,
+    ENRICHMENT,
+    JOBS,
+    MEMORY_INDEX,
+    SEGMENTS,
+    SESSION_WORK,
+    TIMELINE_INDEX,
+)
 from agent_memory.eventlog.connect import Connections
 from agent_memory.eventlog.embeddings import EmbeddingStore
-from agent_memory.eventlog.reader import LogReader
+from agent_memory.eventlog.histories import HistoryReader
 from agent_memory.eventlog.relay import Relay
 from agent_memory.eventlog.store import EventStore
 from agent_memory.indexer.handlers import IndexEvents
@@ -30,10 +39,12 @@ from agent_memory.rollup.handlers import KeepContents
 from agent_memory.runtime.broker import Entry
 from agent_memory.runtime.embed_hash import HashEmbedder
 from agent_memory.runtime.projection import Apply, Projection, Runner
+from agent_memory.runtime.tokens import TokenCounter
 from agent_memory.scheduler.handlers import TYPES as JOBS_TYPES
 from agent_memory.scheduler.handlers import KeepJobs
 from agent_memory.summarizer.handlers import TYPES as SEGMENTS_TYPES
 from agent_memory.summarizer.handlers import KeepSegments
+from agent_memory.summarizer.looking import MEMORY_TYPES, SESSION_TYPES, KeepEnrichment, KeepSessionWork
 
 ALGORITHM = "FLAT"
 INDEXES: dict[str, Kind] = {MEMORY_INDEX: "memory", TIMELINE_INDEX: "timeline"}
@@ -45,7 +56,7 @@ class SmallSystem:
     def __init__(self, database_url: str, redis_url: str) -> None:
         self.database_url, self.redis_url = database_url, redis_url
         self.connections = Connections(database_url)
-        self.log = LogReader(self.connections)
+        self.log = HistoryReader(self.connections)
         self.redis = Redis.from_url(redis_url, protocol=2)
         self.sessions = SessionReader(self.redis, self.log)  # type: ignore[arg-type]
         self.embedder = HashEmbedder(8)
@@ -94,6 +105,8 @@ class SmallSystem:
             (CONTENTS, CONTENTS_TYPES, KeepContents(self.redis).apply),
             (DUPLICATES, frozenset({"MemoryStored", "MemoryEdited", "MemoryForgotten"}), KeepDuplicates(self.redis).apply),
             (JOBS, JOBS_TYPES, KeepJobs(self.redis).apply),
+            (SESSION_WORK, SESSION_TYPES, KeepSessionWork(self.redis, self.log, TokenCounter(), 0.7).apply),
+            (ENRICHMENT, MEMORY_TYPES, KeepEnrichment(self.redis).apply),
         ]
         for name, kind in INDEXES.items():
             indexing = self.indexing(kind)

@@ -10,7 +10,7 @@ from agent_memory.cli.invariants.history import History, Row
 from agent_memory.contracts.events import EventRecorded, JobDue, MemoryForgotten
 from agent_memory.contracts.records import TimelineEvent, content_hash, escape
 from agent_memory.contracts.streams import JOBS
-from agent_memory.readmodels import contents, segments
+from agent_memory.readmodels import contents, enrichment, segments, session_work
 from agent_memory.readmodels.calendar import path_of
 from agent_memory.readmodels.cutting import evolve_all
 from agent_memory.readmodels.documents import Delete, Kind, Upsert
@@ -21,8 +21,13 @@ from agent_memory.readmodels.segments import Segmentation
 from agent_memory.readmodels.session_document import Session, evolve
 from agent_memory.readmodels.sessions import ViewWrite, view_of
 from agent_memory.readmodels.tallies import tally
+from agent_memory.readmodels.unfinished import Unfinished
+from agent_memory.readmodels.unfinished import evolve as work_on
+from agent_memory.runtime.tokens import TokenCounter
 
-Model = Literal["working memory", "memory index", "timeline index", "segments", "contents", "duplicates", "jobs"]
+Model = Literal[
+    "working memory", "memory index", "timeline index", "segments", "contents", "duplicates", "jobs", "session-work", "enrichment"
+]
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
@@ -63,8 +68,10 @@ def stored_fields(document: Upsert) -> dict[bytes, bytes]:
 class Recounting:
     """Folds one history after the other. Documents come out unfinished, until their vectors are known."""
 
-    def __init__(self, *, messages_too: bool) -> None:
+    def __init__(self, *, messages_too: bool, share: float) -> None:
         self._messages_too = messages_too
+        self._share = share
+        self._counter = TokenCounter()
         self._years = _Contents()
         self._owners: dict[str, tuple[str, list[tuple[str, str]]]] = {}
         self._jobs: dict[str, int] = {}
@@ -118,9 +125,34 @@ class Recounting:
         value = sorted([name, text] for name, text in fields.items())
         self.recount.entries["segments"][place] = Entry(digest_of(value), state.version, history.stream)
         self._years.add(history.rows)
+        self._session_work(history, session)
+
+    def _session_work(self, history: History, session: Session) -> None:
+        state = Unfinished()
+        for row in history.rows:
+            work_on(state, row.event, row.envelope.recorded_ms)
+        too_long = session_work.excess(
+            [*session.messages.values()] if session.document else [],
+            state.limit,
+            self._share,
+            self._counter.count,
+            version=session.version,
+            expires_ms=session.expires_ms,
+        )
+        kept = {**session_work.fields(state), "examined": str(state.version)}
+        score = state.newest_ms if state.count else None
+        value = session_work.entry(kept, score, None if too_long is None else msgspec.json.encode(too_long))
+        place = session_work.entry_key(history.stream)
+        self.recount.entries["session-work"][place] = Entry(digest_of(value), state.version, history.stream)
 
     def _memory(self, history: History) -> None:
         last = history.rows[-1]
+        changes = [enrichment.project(history.stream, row.envelope.version, row.event) for row in history.rows]
+        lacking = [change for change in changes if change is not None][-1].lacking if any(changes) else None
+        if lacking is not None:
+            value = _text(lacking)
+            place = enrichment.entry_key(history.stream)
+            self.recount.entries["enrichment"][place] = Entry(digest_of(value), lacking.version, history.stream)
         content = same_as(last.envelope, last.event)
         if isinstance(last.event, MemoryForgotten):
             self.recount.gone[document_place(escape(last.envelope.scope.tenant), last.event.memory_id)] = history.stream

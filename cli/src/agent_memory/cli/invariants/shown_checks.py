@@ -13,10 +13,11 @@ from agent_memory.cli.invariants.system import System
 from agent_memory.contracts.events import MemoryEdited, MemoryStored
 from agent_memory.contracts.records import Scope, escape
 from agent_memory.contracts.streams import JOBS, MEMORY_INDEX, PROJECTIONS, TIMELINE_INDEX
-from agent_memory.readmodels import generations
+from agent_memory.readmodels import generations, session_work
 from agent_memory.readmodels.documents import Kind
 from agent_memory.readmodels.indexing import Wanted
 from agent_memory.readmodels.progress import Ledger
+from agent_memory.runtime.settings import Settings
 
 SAMPLE = 300
 DOCUMENTS = 500
@@ -53,7 +54,11 @@ def _fresh() -> Verdicts:
 
 
 async def _recounted(system: System, verdicts: Verdicts, streams: Sequence[str] | None) -> Recount:
-    recounting = Recounting(messages_too=system.messages_too or await documents_check.holds_messages(system.redis))
+    share = await session_work.share(system.redis)
+    recounting = Recounting(
+        messages_too=system.messages_too or await documents_check.holds_messages(system.redis),
+        share=Settings().summarization_threshold if share is None else share,
+    )
     models = {kind: live.model for kind in INDEXES.values() if (live := (await generations.registry(system.redis, kind)).live)}
     waiting: list[tuple[Wanted, str]] = []
     named: list[tuple[str, str]] = []

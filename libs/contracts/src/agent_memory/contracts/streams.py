@@ -21,6 +21,12 @@ COMPACTION = "compaction"
 FORGETTING = "forgetting"
 """Jobs that the compactor does when they are due."""
 
+PARTITION_RUNS = "am:partition-runs"
+"""Requests for the summary of one partition that somebody waits for (`partition_runs.RunPartition`)."""
+PARTITION_RUNS_GROUP = "partition-runs"
+SUMMARY_VIEWS = "summary-views"
+"""The job by which continuous summary views are made anew."""
+
 MEMORY_INDEX = "memory-index"
 TIMELINE_INDEX = "timeline-index"
 SEGMENTS = "segments"
@@ -29,6 +35,7 @@ DUPLICATES = "duplicates"
 JOBS = "jobs"
 SESSION_WORK = "session-work"
 ENRICHMENT = "enrichment"
+TASKS = "tasks"
 
 PROJECTIONS: dict[str, str] = {
     MEMORY_INDEX: "indexer",
@@ -37,6 +44,8 @@ PROJECTIONS: dict[str, str] = {
     CONTENTS: "rollup",
     DUPLICATES: "compactor",
     JOBS: "scheduler",
+    SESSION_WORK: "summarizer",
+    ENRICHMENT: "summarizer",
 }
 """Projection (which is also its consumer group on `EVENTS`) to the service that keeps it."""
 
@@ -65,13 +74,23 @@ def job_stream(tenant: str, job: str) -> str:
 
 def view_stream(tenant: str, view_id: str) -> str:
     """Log stream of one summary view."""
-    return f"view/{escape(tenant)}/{escape(view_id)}"
+    return view_streams(tenant) + escape(view_id)
+
+
+def view_streams(tenant: str | None = None) -> str:
+    """What the log streams of a tenant's summary views begin with; without a tenant, those of all."""
+    return "view/" if tenant is None else f"view/{escape(tenant)}/"
+
+
+def partition_streams(tenant: str, view_id: str) -> str:
+    """What the log streams of a view's groups begin with."""
+    return f"partition/{escape(tenant)}/{escape(view_id)}/"
 
 
 def partition_stream(tenant: str, view_id: str, group: Mapping[str, str]) -> str:
     """Log stream of one group of a summary view."""
     parts = "/".join(f"{escape(name)}={escape(value)}" for name, value in sorted(group.items()))
-    return f"partition/{escape(tenant)}/{escape(view_id)}/{parts}"
+    return partition_streams(tenant, view_id) + parts
 
 
 def task_stream(tenant: str, task_id: str) -> str:
@@ -137,3 +156,18 @@ def document_key(kind: str, generation: int, scope_path: str, document_id: str) 
 def compaction_answer_key(request_id: str) -> str:
     """Where the answer to a request on `COMPACTIONS` is put, for some minutes."""
     return f"am:compaction:{request_id}"
+
+
+def partition_answer_key(request_id: str) -> str:
+    """Where the answer to a request on `PARTITION_RUNS` is put, for some minutes."""
+    return f"am:partition-run:{request_id}"
+
+
+def turns_prefix(kind: str, generation: int) -> str:
+    """Prefix of the keys that hold the order of events in each session, for the context of their search documents."""
+    return f"am:turns:{kind}:{generation}:"
+
+
+def turns_start(kind: str, generation: int, scope_path: str) -> str:
+    """What those keys start with for the sessions of a scope; they lie beside its documents. A sorted set by time."""
+    return f"{turns_prefix(kind, generation)}{{{scope_path}}}:"

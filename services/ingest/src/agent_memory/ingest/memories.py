@@ -80,15 +80,16 @@ def forget(memory_id: str, memory: Memory, sequence: int, now: datetime, reason:
 
 
 def enrich(command: EnrichMemory, memory: Memory, sequence: int, now: datetime) -> list[Event]:
-    """Adds what was found in the text to what is there, unless the memory says something else by now."""
+    """Adds what was found in the text to what is there, unless the memory says something else by now. That nothing was found is an
+    event too: nobody has to look again.
+    """
     record = memory.record
     if record is None or record.memory_hash != command.memory_hash:
         return []
     found = {"topics": _with(record.topics, command.topics), "entities": _with(record.entities, command.entities)}
     changed = sorted(name for name, values in found.items() if values != getattr(record, name))
-    if not changed:
-        return []
-    record = replace(record, **found, updated_at=now)
+    if changed:
+        record = replace(record, **found, updated_at=now)
     return [
         MemoryEdited(record=record, changed=changed, sequence=max(sequence, memory.sequence), reason="enriched", use=command.use)
     ]

@@ -1,40 +1,127 @@
 """Composition root of the summarizer: the only file that makes things."""
 
-from agent_memory.contracts.streams import EVENTS, SEGMENTS
+from functools import partial
+
+from redis.asyncio import Redis
+
+from agent_memory.contracts.streams import ENRICHMENT, EVENTS, SEGMENTS, SESSION_WORK
+from agent_memory.eventlog.completions import CompletionStore
 from agent_memory.eventlog.connect import Connections
-from agent_memory.eventlog.reader import LogReader
+from agent_memory.eventlog.embeddings import EmbeddingStore
+from agent_memory.eventlog.histories import HistoryReader
+from agent_memory.readmodels import session_work
 from agent_memory.readmodels.progress import Ledger
 from agent_memory.runtime.broker import connect_redis, make_broker, replica_name, subscribe
+from agent_memory.runtime.embed import create_embedder
+from agent_memory.runtime.embed_vectors import Embedder
+from agent_memory.runtime.leases import Leases
+from agent_memory.runtime.llm import create_completer
+from agent_memory.runtime.llm_journal import Journal
 from agent_memory.runtime.metrics_server import answers
 from agent_memory.runtime.process import start
 from agent_memory.runtime.projection import Projection, Runner
 from agent_memory.runtime.service import run
 from agent_memory.runtime.settings import Settings
+from agent_memory.runtime.tokens import TokenCounter
+from agent_memory.summarizer.bert import load_entities, load_topics
+from agent_memory.summarizer.documents import Documents
+from agent_memory.summarizer.enriching import Enrichment, Finders
+from agent_memory.summarizer.extraction import Extraction
 from agent_memory.summarizer.handlers import TYPES, KeepSegments
+from agent_memory.summarizer.looking import MEMORY_TYPES, SESSION_TYPES, KeepEnrichment, KeepSessionWork
+from agent_memory.summarizer.recording import Recorder
 from agent_memory.summarizer.settings import DEFAULTS, SummarizerSettings
+from agent_memory.summarizer.summaries import Summaries
+from agent_memory.summarizer.vectors import KnownVectors
+from agent_memory.summarizer.working import Work, Worker
 
 SERVICE = "summarizer"
 
 
 async def serve(settings: Settings, own: SummarizerSettings = DEFAULTS) -> None:
-    """Keep the segments of sessions until the process is told to stop."""
-    redis, broker, connections = connect_redis(settings.redis_url), make_broker(settings), Connections(settings.database_url)
-    log = LogReader(connections)
-    projection = Projection(name=SEGMENTS, types=TYPES, apply=KeepSegments(redis, log.stream).apply)
-    runner = Runner(projection, log=log, ledger=Ledger(redis, SEGMENTS), redis=redis)
-    subscribe(
-        broker,
-        EVENTS,
-        SEGMENTS,
-        replica_name(settings),
-        runner.handle,
-        batch=own.batch,
-        claim_after_ms=own.claim_after_ms,
+    """Keep the views of sessions and do what they say is to be done, until the process is told to stop."""
+    redis, broker = connect_redis(settings.redis_url), make_broker(settings)
+    connections = Connections(settings.database_url, size=own.connections)
+    log, kept = HistoryReader(connections), CompletionStore(connections)
+    model = Journal(create_completer(settings), kept)
+    fast = Journal(create_completer(settings, fast=True), kept)
+    embedder = create_embedder(settings)
+
+    works: list[Work] = [
+        create_summaries(settings, redis, log, model, embedder, EmbeddingStore(connections)),
+        Extraction(
+            redis,
+            log,
+            model,
+            Recorder(redis, log, SESSION_WORK),
+            debounce_seconds=settings.extraction_debounce_seconds,
+            enabled=settings.enable_discrete_memory_extraction and settings.long_term_memory,
+        ),
+        Enrichment(redis, log, fast, Recorder(redis, log, ENRICHMENT), create_finders(settings)),
+    ]
+    workers = {work.name: Worker(work, Leases(redis, work.name), at_once=own.models_at_once) for work in works}
+
+    look = KeepSessionWork(redis, log, TokenCounter(), settings.summarization_threshold, workers["summary"].wake)
+    projections = [
+        Projection(name=SEGMENTS, types=TYPES, apply=KeepSegments(redis, log.stream).apply),
+        Projection(name=SESSION_WORK, types=SESSION_TYPES, apply=look.apply),
+        Projection(name=ENRICHMENT, types=MEMORY_TYPES, apply=KeepEnrichment(redis, workers["enrichment"].wake).apply),
+    ]
+    runners = [Runner(one, log=log, ledger=Ledger(redis, one.name), redis=redis) for one in projections]
+    for runner in runners:
+        name = runner.projection.name
+        subscribe(broker, EVENTS, name, replica_name(settings), runner.handle, batch=own.batch, claim_after_ms=own.claim_after_ms)
+
+    await run(
+        settings,
+        SERVICE,
+        redis=redis,
+        broker=broker,
+        tasks=[
+            partial(agree_on_share, redis, settings),
+            *(runner.sweep for runner in runners),
+            *(worker.run for worker in workers.values()),
+        ],
+        checks={"redis": answers(redis.ping), "postgres": answers(log.head)},
     )
-    checks = {"redis": answers(redis.ping), "postgres": answers(log.head)}
-    await run(settings, SERVICE, redis=redis, broker=broker, tasks=[runner.sweep], checks=checks)
+    await model.close()
+    await fast.close()
+    await embedder.close()
     await connections.close()
     await redis.aclose()
+
+
+def create_summaries(
+    settings: Settings, redis: Redis, log: HistoryReader, model: Journal, embedder: Embedder, vectors: EmbeddingStore
+) -> Summaries:
+    """The work that shortens documents."""
+    return Summaries(
+        redis,
+        Documents(redis, log),
+        model,
+        KnownVectors(embedder, vectors),
+        Recorder(redis, log, SESSION_WORK),
+        TokenCounter(),
+        share=settings.summarization_threshold,
+        prompt=settings.progressive_summarization_prompt,
+        enabled=settings.enable_working_memory_summarization,
+    )
+
+
+def create_finders(settings: Settings) -> Finders:
+    """Who looks for topics and entities, by settings."""
+    topics = load_topics(settings.topic_model, settings.top_k_topics) if settings.topic_model_source == "BERT" else "model"
+    entities = load_entities(settings.ner_model) if settings.ner_model_source == "BERT" else "model"
+    return Finders(
+        topics=topics if settings.enable_topic_extraction and settings.top_k_topics else None,
+        entities=entities if settings.enable_ner else None,
+        most_topics=settings.top_k_topics,
+    )
+
+
+async def agree_on_share(redis: Redis, settings: Settings) -> None:
+    """Documents are measured anew when SUMMARIZATION_THRESHOLD is another than when they were measured."""
+    await session_work.agree(redis, settings.summarization_threshold)
 
 
 if __name__ == "__main__":

@@ -4,10 +4,14 @@ import msgspec
 
 
 class SummarizerSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """How events are taken from the bus."""
+    """How events are taken from the bus, and how much is done beside."""
 
     batch: int = 200
     """Most events applied together."""
+    connections: int = 6
+    """To the log's database."""
+    models_at_once: int = 4
+    """Pieces of background work of one kind that are done at the same time; each waits for a model most of its time."""
     claim_after_ms: int = 30_000
     """Events that a replica took and did not acknowledge for this long are taken over by another."""
 
