@@ -4,7 +4,7 @@ from typing import Literal
 
 import msgspec
 
-from agent_memory.contracts.records import Scope
+from agent_memory.contracts.records import MemoryRecord, Scope
 
 
 class NewEvent(msgspec.Struct, frozen=True, kw_only=True):
@@ -91,6 +91,16 @@ class StoredEvent(msgspec.Struct, frozen=True):
     data: bytes
     position: int
     recorded_ms: int
+
+
+class KnownMemory(msgspec.Struct, frozen=True, kw_only=True):
+    """A memory as it is: version of its stream, the commands that stored it, and those that took merges of it back."""
+
+    record: MemoryRecord
+    version: int
+    position: int
+    stored_by: frozenset[str] = frozenset()
+    parted_by: frozenset[str] = frozenset()
 
 
 class Duplicate(Exception):

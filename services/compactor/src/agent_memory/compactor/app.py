@@ -1,12 +1,22 @@
 """Composition root of the compactor: the only file that makes things."""
 
-from agent_memory.compactor.handlers import TYPES, KeepDuplicates
+from datetime import UTC, datetime
+
+from agent_memory.compactor.compaction import Compaction
+from agent_memory.compactor.forgetting import Forgetting, policy_of
+from agent_memory.compactor.handlers import TYPES, AnswerRequests, DoJobs, Job, KeepDuplicates
 from agent_memory.compactor.settings import DEFAULTS, CompactorSettings
-from agent_memory.contracts.streams import DUPLICATES, EVENTS
+from agent_memory.contracts.streams import COMPACTION, COMPACTIONS, COMPACTOR_GROUP, DUPLICATES, EVENTS, FORGETTING
+from agent_memory.eventlog.completions import CompletionStore
 from agent_memory.eventlog.connect import Connections
-from agent_memory.eventlog.reader import LogReader
+from agent_memory.eventlog.embeddings import EmbeddingStore
+from agent_memory.eventlog.memories import MemoryLog
+from agent_memory.readmodels import duplicates
 from agent_memory.readmodels.progress import Ledger
 from agent_memory.runtime.broker import connect_redis, make_broker, replica_name, subscribe
+from agent_memory.runtime.commanding import Commanding
+from agent_memory.runtime.llm import create_completer
+from agent_memory.runtime.llm_journal import Journal
 from agent_memory.runtime.metrics_server import answers
 from agent_memory.runtime.process import start
 from agent_memory.runtime.projection import Projection, Runner
@@ -17,22 +27,39 @@ SERVICE = "compactor"
 
 
 async def serve(settings: Settings, own: CompactorSettings = DEFAULTS) -> None:
-    """Keep the groups of equal memories until the process is told to stop."""
+    """Keep the groups of equal memories, merge and forget, until the process is told to stop."""
     redis, broker, connections = connect_redis(settings.redis_url), make_broker(settings), Connections(settings.database_url)
-    log = LogReader(connections)
+    log, replica = MemoryLog(connections), replica_name(settings)
     projection = Projection(name=DUPLICATES, types=TYPES, apply=KeepDuplicates(redis).apply)
     runner = Runner(projection, log=log, ledger=Ledger(redis, DUPLICATES), redis=redis)
+    sender = Commanding(redis, log, f"{SERVICE}:{replica}")
+    judge = Journal(create_completer(settings), CompletionStore(connections))
+    compaction = Compaction(
+        redis, log, EmbeddingStore(connections), sender, judge, own, semantic=settings.compact_semantic_duplicates
+    )
+
+    async def compact(cause: str) -> None:
+        for tenant in await duplicates.tenants(redis):
+            await compaction.tenant(tenant, cause, wanted=lambda _: True)
+
+    due: dict[str, Job] = {COMPACTION: compact}
+    if (policy := policy_of(settings)) is not None:
+        due[FORGETTING] = Forgetting(redis, log, sender, policy, clock=lambda: datetime.now(UTC)).everywhere
+    requests = AnswerRequests(redis, compaction, own, seconds=settings.llm_task_timeout_minutes * 60)
+    subscribe(broker, EVENTS, DUPLICATES, replica, runner.handle, batch=own.batch, claim_after_ms=own.claim_after_ms)
     subscribe(
         broker,
-        EVENTS,
-        DUPLICATES,
-        replica_name(settings),
-        runner.handle,
-        batch=own.batch,
-        claim_after_ms=own.claim_after_ms,
+        COMPACTIONS,
+        COMPACTOR_GROUP,
+        replica,
+        requests.handle,
+        batch=own.requests,
+        claim_after_ms=own.request_claim_after_ms,
     )
+    jobs = DoJobs(redis, due, own)
     checks = {"redis": answers(redis.ping), "postgres": answers(log.head)}
-    await run(settings, SERVICE, redis=redis, broker=broker, tasks=[runner.sweep], checks=checks)
+    await run(settings, SERVICE, redis=redis, broker=broker, tasks=[runner.sweep, jobs.run], checks=checks)
+    await judge.close()
     await connections.close()
     await redis.aclose()
 

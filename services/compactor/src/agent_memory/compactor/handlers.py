@@ -1,14 +1,37 @@
-"""Events of the log into groups of memories that say the same."""
+"""Events of the log into groups of memories that say the same, and what is done about them when it is time or somebody asks."""
 
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Protocol, cast
+
+import msgspec
+import structlog
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
+from agent_memory.compactor.compaction import Done, owners_like, remaining
 from agent_memory.compactor.domain import latest, project
-from agent_memory.contracts.codec import decode_event
+from agent_memory.compactor.settings import CompactorSettings
+from agent_memory.contracts.codec import decode_event, encode
+from agent_memory.contracts.compaction import Compact, Compacted
 from agent_memory.contracts.envelope import EventEnvelope
+from agent_memory.contracts.errors import MemoryFault, Unavailable, as_fault
 from agent_memory.contracts.events import MemoryEdited, MemoryForgotten, MemoryStored
-from agent_memory.readmodels import duplicates
+from agent_memory.contracts.records import Scope
+from agent_memory.contracts.streams import COMPACTIONS, COMPACTOR_GROUP, DATA_FIELD, DUPLICATES, MEMORY_INDEX, compaction_answer_key
+from agent_memory.readmodels import duplicates, jobs
+from agent_memory.readmodels.progress import Ledger
+from agent_memory.runtime import telemetry
+from agent_memory.runtime.broker import Entry
+from agent_memory.runtime.leases import Leases
 
 TYPES: frozenset[str] = frozenset(kind.__name__ for kind in (MemoryStored, MemoryEdited, MemoryForgotten))
+ANSWER_SECONDS = 600
+DONE_KEY = "am:compactor:done"
+PAUSE_SECONDS = 0.05
+
+log = structlog.get_logger("compactor")
+_decode = msgspec.json.Decoder(Compact).decode
 
 
 class KeepDuplicates:
@@ -21,3 +44,105 @@ class KeepDuplicates:
         """Group the memories of the batch. Raises redis.RedisError; the batch may then be given again."""
         changes = [project(envelope, decode_event(envelope.type, envelope.data)) for envelope in batch]
         await duplicates.write(self._redis, latest(change for change in changes if change is not None))
+
+
+Job = Callable[[str], Awaitable[object]]
+"""What is done when a job is due, given a name for the cause."""
+
+
+class DoJobs:
+    """Does what came due, as the log says it did: by one replica, and once more if that one dies. All of it may be done twice."""
+
+    def __init__(self, redis: Redis, due: Mapping[str, Job], own: CompactorSettings) -> None:
+        self._redis = redis
+        self._due = due
+        self._own = own
+        self._leases = Leases(redis, "job")
+
+    async def run(self) -> None:
+        """Look again and again, until cancelled."""
+        while True:
+            try:
+                await self.look()
+            except (MemoryFault, RedisError, OSError) as error:
+                telemetry.ERRORS.labels("job", type(error).__name__).inc()
+                log.warning("job put off", error=f"{type(error).__name__}: {error}")
+            await asyncio.sleep(self._own.look_every_seconds)
+
+    async def look(self) -> list[str]:
+        """Do the jobs that came due since they were done last; returns which. Raises what they do."""
+        last = await jobs.last_due(self._redis)
+        did = []
+        for name, job in self._due.items():
+            due_ms = last.get(name, 0)
+            if due_ms > await self._done(name):
+                async with self._leases.held(name) as held:
+                    if held:
+                        await job(f"{name}/{due_ms}")
+                        await cast(Awaitable[int], self._redis.hset(DONE_KEY, name, str(due_ms)))
+                        did.append(name)
+        return did
+
+    async def _done(self, name: str) -> int:
+        return int(await cast(Awaitable[bytes | None], self._redis.hget(DONE_KEY, name)) or 0)
+
+
+class Compacts(Protocol):
+    """What a request needs of `compaction.Compaction`."""
+
+    async def tenant(self, tenant: str, cause: str, *, wanted: Callable[[Scope], bool], patient: bool = False) -> Done: ...
+
+
+class AnswerRequests:
+    """Compacts while somebody waits. A request that its replica did not live to answer is done by another; twice does no harm."""
+
+    def __init__(self, redis: Redis, compaction: Compacts, own: CompactorSettings, *, seconds: float) -> None:
+        self._redis = redis
+        self._compaction = compaction
+        self._own = own
+        self._seconds = seconds
+
+    async def handle(self, entries: Sequence[Entry]) -> None:
+        """Answers each request. Raises redis.RedisError; what is not answered stays on the stream."""
+        await asyncio.gather(*map(self._answer, entries))
+
+    async def _answer(self, entry: Entry) -> None:
+        try:
+            request = _decode(entry.fields[DATA_FIELD.encode()])
+        except (msgspec.MsgspecError, KeyError) as error:
+            telemetry.ERRORS.labels("compaction.request", type(error).__name__).inc()
+            log.error("request cannot be read", error=f"{type(error).__name__}: {error}")
+        else:
+            answer = encode(await self.compact(request))
+            await self._redis.set(compaction_answer_key(request.id), answer, ex=ANSWER_SECONDS)
+        await self._redis.xack(COMPACTIONS, COMPACTOR_GROUP, entry.id)
+        await self._redis.xdel(COMPACTIONS, entry.id)
+
+    async def compact(self, request: Compact) -> Compacted:
+        """Compacts until nothing is left to merge among what the request is about."""
+        try:
+            async with asyncio.timeout(self._seconds):
+                return await self._compacted(request)
+        except TimeoutError:
+            return Compacted(fault=as_fault(Unavailable("compaction takes long and goes on; ask again for how it ended")))
+        except MemoryFault as error:
+            return Compacted(fault=as_fault(error))
+
+    async def _compacted(self, request: Compact) -> Compacted:
+        wanted, total = owners_like(request.namespace, request.user_id), Done()
+        await self._settled(request.position)
+        while (done := await self._compaction.tenant(request.tenant, f"compact/{request.id}", wanted=wanted, patient=True)).merged:
+            total.add(done)
+            await self._settled(done.position)
+        left = await remaining(self._redis, request.tenant, wanted)
+        return Compacted(remaining=left, merged=total.merged, position=total.position)
+
+    async def _settled(self, position: int) -> None:
+        """Until both views hold what the log has up to there. Raises Unavailable when that takes too long."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + self._own.settle_seconds
+        for projection in (DUPLICATES, MEMORY_INDEX):
+            while not await Ledger(self._redis, projection).covers(position):
+                if loop.time() > deadline:
+                    raise Unavailable(f"{projection} has not reached position {position} yet; try again")
+                await asyncio.sleep(PAUSE_SECONDS)
