@@ -23,5 +23,6 @@ COMMANDS = (
     CommandSpec("rebuild_index", "agent_memory.cli.rebuild_index:rebuild_index", "The same as rebuild-index.", hidden=True),
     CommandSpec("events", "agent_memory.cli.events:app", "See what the log holds."),
     CommandSpec("dead-letters", "agent_memory.cli.dead_letters:app", "Messages that were given up: look, send again, drop."),
+    CommandSpec("token", "agent_memory.cli.tokens:app", "Who may come in: add, list, show, remove tokens."),
     CommandSpec("version", "agent_memory.cli.stack:version", "Print the version."),
 )

@@ -36,7 +36,7 @@ async def stored(call: Call) -> Answered:
     command = store_memories(await call.body(), call.problems, now=call.gateway.clock())
     if not command.memories:
         return Answered(b'{"status":"ok"}', headers=responses.at(0))
-    answer = await call.ask(call.principal.scope(None, None), command)
+    answer = await call.ask(Scope(tenant=call.principal.tenant), command)
     return Answered(b'{"status":"ok"}', headers=responses.at(answer.position))
 
 
@@ -59,7 +59,7 @@ async def patch_memory(request: HttpRequest) -> ASGIApp:
     memory_id = call.id_in_path(PREFIX, "memory_id")
     command = edit_memory(await call.body(), memory_id, call.problems)
     try:
-        answer = await call.ask(call.principal.scope(None, None), command)
+        answer = await call.ask(Scope(tenant=call.principal.tenant), command)
     except NotFound as error:
         raise _not_found(memory_id) from error
     return Answered(bytes(cast(MemoryChanged, answer.reply).record), headers=responses.at(answer.position))
