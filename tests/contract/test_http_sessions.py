@@ -4,11 +4,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 from httpx import ASGITransport, AsyncClient
+from msgspec import Raw
+from msgspec.structs import replace
 
-from agent_memory.contracts.commands import AppendMessages, DeleteWorkingMemory
+from agent_memory.contracts.commands import AnyCommand, AppendMessages, DeleteWorkingMemory, ReplaceWorkingMemory
 from agent_memory.contracts.records import Scope
 from agent_memory.gateway.app import create_app
 from agent_memory.gateway.memory import MemorySystem
+from agent_memory.gateway.ports import Answer
 from agent_memory.runtime.settings import Settings
 
 FIELDS = [
@@ -287,3 +290,127 @@ async def test_methods_that_are_not_there_are_told_so(http: AsyncClient) -> None
     for method, path in (("PATCH", "/v1/working-memory/s1"), ("POST", "/v1/working-memory/s1"), ("PUT", "/v1/working-memory")):
         answer = await http.request(method, path, json={})
         assert (answer.status_code, answer.json()) == (405, {"detail": "Method Not Allowed"})
+
+
+async def test_a_session_has_a_tag_that_changes_with_it(http: AsyncClient) -> None:
+    put = await http.put("/v1/working-memory/s1", json={"messages": [HELLO]})
+    got = await http.get("/v1/working-memory/s1")
+    assert put.headers["etag"] == got.headers["etag"] == '"1"'
+    assert (await http.get("/v1/working-memory/s1?recent_messages_limit=1")).headers["etag"] == '"1"'
+    appended = await http.post("/v1/working-memory/s1/messages", json={"messages": [{**HELLO, "id": "m2"}]})
+    assert appended.headers["etag"] == (await http.get("/v1/working-memory/s1")).headers["etag"] == '"2"'
+
+
+async def test_a_write_on_condition_takes_effect_only_if_nobody_was_faster(http: AsyncClient, system: MemorySystem) -> None:
+    async def put(**headers: str) -> int:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return (await http.put("/v1/working-memory/s1", json={"messages": [HELLO]}, headers=named)).status_code
+
+    assert await put(if_match="*") == 409
+    assert await put(if_match='"1"') == 409
+    assert await put(if_none_match="*") == 200
+    assert await put(if_none_match="*") == 409
+    assert await put(if_match='"1"') == 200
+    assert await put(if_match='"1"') == 409
+    assert await put(if_match='W/"2"') == 200
+    assert await put(if_match="*") == 200
+    assert await put() == 200
+    replaced = [command.expected_version for _, command in system.sent if isinstance(command, ReplaceWorkingMemory)]
+    assert replaced == [1, 0, 0, 1, 1, 2, 3, None]
+
+
+@pytest.mark.parametrize("headers", [{"If-Match": "abc"}, {"If-None-Match": '"1"'}, {"If-None-Match": "*", "If-Match": '"1"'}])
+async def test_a_condition_that_cannot_be_is_named(http: AsyncClient, system: MemorySystem, headers: dict[str, str]) -> None:
+    answer = await http.put("/v1/working-memory/s1", json={}, headers=headers)
+    assert (answer.status_code, answer.json()["detail"][0]["loc"][0]) == (422, "header")
+    assert system.sent == []
+
+
+async def test_a_missing_session_is_an_empty_one_where_older_clients_are_at_home(system: MemorySystem) -> None:
+    app = create_app(Settings(missing_session_is_empty=True), **system.ports())
+    async with AsyncClient(transport=ASGITransport(app=app), base_url="http://memory") as http:
+        answer = await http.get("/v1/working-memory/none?namespace=n&context_window_max=16000")
+        assert answer.status_code == 200
+        found = answer.json()
+        assert (found["unsaved"], found["new_session"], found["namespace"], found["messages"]) == (True, False, "n", [])
+        assert sorted(set(found) - {"unsaved", "new_session"}) == sorted(FIELDS)
+        assert found["context_percentage_total_used"] == 0.0
+        await http.put("/v1/working-memory/none", json={"namespace": "n"})
+        assert "unsaved" not in (await http.get("/v1/working-memory/none?namespace=n")).json()
+
+
+async def test_memories_of_a_session_are_promoted_unless_settings_say_otherwise(system: MemorySystem) -> None:
+    for settings in (Settings(), Settings(working_memory_promotion="none"), Settings(long_term_memory=False)):
+        app = create_app(settings, **system.ports())
+        async with AsyncClient(transport=ASGITransport(app=app), base_url="http://memory") as http:
+            await http.put("/v1/working-memory/s1", json={"memories": [{"id": "a", "text": "x"}]})
+    assert [command.promote for _, command in system.sent if isinstance(command, ReplaceWorkingMemory)] == [True, False, False]
+
+
+async def test_the_callers_window_goes_with_the_document(http: AsyncClient, system: MemorySystem) -> None:
+    for query in ("", "?model_name=gpt-4", "?context_window_max=500", "?model_name=gpt-4&context_window_max=500"):
+        await http.put(f"/v1/working-memory/s1{query}", json={})
+    limits = [command.token_limit for _, command in system.sent if isinstance(command, ReplaceWorkingMemory)]
+    assert limits == [None, 8_192, 500, 500]
+
+
+async def test_what_became_of_memories_and_messages_is_answered(system: MemorySystem) -> None:
+    class Promoting(MemorySystem):
+        async def ask(self, scope: Scope, command: AnyCommand, **about: str) -> Answer:
+            answer = await super().ask(scope, command, **about)
+            memories = [Raw(b'{"id":"a","text":"x","persisted_at":"2026-01-01T00:00:00Z"}')]
+            return replace(answer, reply=replace(answer.reply, memories=memories, extracted=["m1"]))
+
+    app = create_app(Settings(), **Promoting().ports())
+    async with AsyncClient(transport=ASGITransport(app=app), base_url="http://memory") as http:
+        body = {"messages": [HELLO, {**HELLO, "id": "m2"}], "memories": [{"id": "a", "text": "x"}]}
+        document = (await http.put("/v1/working-memory/s1", json=body)).json()
+    assert [memory["persisted_at"] for memory in document["memories"]] == ["2026-01-01T00:00:00Z"]
+    assert [message["discrete_memory_extracted"] for message in document["messages"]] == ["t", "f"]
+
+
+class Summarizer:
+    """Has dealt with a session when it was asked three times; until then the document is as it was put."""
+
+    def __init__(self, system: MemorySystem, *, ever: bool = True) -> None:
+        self.system = system
+        self.asked: list[tuple[str, int]] = []
+        self.ever = ever
+
+    async def pending(self, scope: Scope, session_id: str, position: int) -> bool:
+        self.asked.append((session_id, position))
+        if len(self.asked) < 3 or not self.ever:
+            return True
+        key = scope.path, session_id
+        document = self.system.documents[key]
+        meta = document.meta.replace(b'"context":null', b'"context":"They talked."')
+        last = document.messages[document.messages.rindex(b'{"role"') :]
+        self.system.documents[key] = replace(document, meta=meta, messages=last, version=document.version + 1)
+        return False
+
+
+LONG = {"messages": [{**HELLO, "id": f"m{n}", "content": "word " * 50} for n in range(10)]}
+
+
+async def test_a_document_that_is_too_long_is_answered_as_the_summarizer_left_it(system: MemorySystem) -> None:
+    summarizer = Summarizer(system)
+    app = create_app(Settings(), **system.ports(), summaries=summarizer)
+    async with AsyncClient(transport=ASGITransport(app=app), base_url="http://memory") as http:
+        put = await http.put("/v1/working-memory/s1?context_window_max=600", json=LONG)
+        document = put.json()
+        assert (document["context"], [message["id"] for message in document["messages"]]) == ("They talked.", ["m9"])
+        assert 0 < document["context_percentage_total_used"] < 10
+        assert put.headers["etag"] == '"2"'
+        assert summarizer.asked == [("s1", 1)] * 3
+        await http.put("/v1/working-memory/s2?context_window_max=6000", json=LONG)
+        assert len(summarizer.asked) == 3
+
+
+async def test_a_summary_that_does_not_come_is_not_waited_for_for_ever(system: MemorySystem) -> None:
+    summarizer = Summarizer(system, ever=False)
+    for settings in (Settings(summarization_wait_seconds=0), Settings(enable_working_memory_summarization=False)):
+        app = create_app(settings, **system.ports(), summaries=summarizer)
+        async with AsyncClient(transport=ASGITransport(app=app), base_url="http://memory") as http:
+            document = (await http.put("/v1/working-memory/s1?context_window_max=600", json=LONG)).json()
+            assert (document["context"], len(document["messages"])) == (None, 10)
+    assert len(summarizer.asked) == 1
