@@ -8,18 +8,21 @@ from agent_memory.cli.invariants.checks import check_all
 from agent_memory.cli.invariants.results import Result
 from agent_memory.cli.invariants.system import opened
 from agent_memory.compactor.handlers import KeepDuplicates
-from agent_memory.contracts.codec import encode
+from agent_memory.contracts.codec import decode_command, encode
 from agent_memory.contracts.commands import AnyCommand
 from agent_memory.contracts.envelope import CommandEnvelope
 from agent_memory.contracts.records import Scope
 from agent_memory.contracts.streams import (
+    COMMANDS,
     CONTENTS,
+    DATA_FIELD,
     DUPLICATES,
     ENRICHMENT,
     JOBS,
     MEMORY_INDEX,
     SEGMENTS,
     SESSION_WORK,
+    TASKS,
     TIMELINE_INDEX,
 )
 from agent_memory.eventlog.connect import Connections
@@ -45,6 +48,8 @@ from agent_memory.scheduler.handlers import KeepJobs
 from agent_memory.summarizer.handlers import TYPES as SEGMENTS_TYPES
 from agent_memory.summarizer.handlers import KeepSegments
 from agent_memory.summarizer.looking import MEMORY_TYPES, SESSION_TYPES, KeepEnrichment, KeepSessionWork
+from agent_memory.summarizer.view_runs import TYPES as TASK_TYPES
+from agent_memory.summarizer.view_runs import KeepTasks
 
 ALGORITHM = "FLAT"
 INDEXES: dict[str, Kind] = {MEMORY_INDEX: "memory", TIMELINE_INDEX: "timeline"}
@@ -76,6 +81,15 @@ class SmallSystem:
             envelope = CommandEnvelope(id=f"c{self._sequence}", scope=scope or Scope(), issued_ms=1, command=command)
             await self._ingest.handle([Entry(f"{self._sequence}-0".encode(), {b"__data__": encode(envelope)})])
 
+    async def deliver(self) -> list[CommandEnvelope]:
+        """What services have put on the bus, through ingest in its order. Returns it."""
+        sent = [decode_command(fields[DATA_FIELD.encode()]) for _, fields in await self.redis.xrange(COMMANDS)]
+        await self.redis.delete(COMMANDS)
+        for envelope in sent:
+            self._sequence += 1
+            await self._ingest.handle([Entry(f"{self._sequence}-0".encode(), {b"__data__": encode(envelope)})])
+        return sent
+
     async def catch_up(self) -> None:
         """Every projection deals with all of the log."""
         for kind in INDEXES.values():
@@ -106,6 +120,7 @@ class SmallSystem:
             (DUPLICATES, frozenset({"MemoryStored", "MemoryEdited", "MemoryForgotten"}), KeepDuplicates(self.redis).apply),
             (JOBS, JOBS_TYPES, KeepJobs(self.redis).apply),
             (SESSION_WORK, SESSION_TYPES, KeepSessionWork(self.redis, self.log, TokenCounter(), 0.7).apply),
+            (TASKS, TASK_TYPES, KeepTasks(self.redis).apply),
             (ENRICHMENT, MEMORY_TYPES, KeepEnrichment(self.redis).apply),
         ]
         for name, kind in INDEXES.items():

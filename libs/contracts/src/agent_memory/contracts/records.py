@@ -164,6 +164,8 @@ class Partition(msgspec.Struct, frozen=True, kw_only=True):
     empty_reason: str | None = None
     computed_at: datetime
     memory_ids: list[str] = []
+    fingerprint: str = ""
+    """Stands for all that the summary was made from: the same again gives the same summary. Empty: to be tried again."""
 
 
 TaskStatus = Literal["pending", "running", "success", "failed"]

@@ -55,6 +55,10 @@ class Leases:
         """Forget that it ever failed."""
         await self._redis.delete(self._keys(item)[1])
 
+    async def failures(self, item: str) -> int:
+        """How often it failed since it last succeeded."""
+        return int(await self._redis.hget(self._keys(item)[1], "times") or 0)
+
     async def failed(self, item: str) -> float:
         """Put the item off, for twice as long each time. Returns for how many seconds."""
         key = self._keys(item)[1]

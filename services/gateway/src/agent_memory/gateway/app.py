@@ -21,24 +21,32 @@ from agent_memory.contracts.errors import Unavailable
 from agent_memory.contracts.streams import heartbeat_key
 from agent_memory.eventlog.connect import Connections
 from agent_memory.eventlog.embeddings import EmbeddingStore
+from agent_memory.eventlog.memories import MemoryLog
+from agent_memory.eventlog.newest import NewestReader
 from agent_memory.eventlog.reader import LogReader
 from agent_memory.eventlog.tokens import TokenStore
 from agent_memory.gateway.auth import Authenticate, disabled
 from agent_memory.gateway.auth_tokens import TokenAuthentication
 from agent_memory.gateway.bus import RedisCommandBus
+from agent_memory.gateway.compaction import RedisCompaction
 from agent_memory.gateway.edges.http.edge import create_edge
 from agent_memory.gateway.gateway import Clock, Gateway, utc_now
 from agent_memory.gateway.ids import Ids
+from agent_memory.gateway.past import LogPast
 from agent_memory.gateway.pipelined import JoiningRedis
 from agent_memory.gateway.ports import (
+    WORKING_MEMORY,
     Checks,
     CommandBus,
+    Compaction,
     Embedder,
     Log,
     Memories,
+    Past,
     Projections,
     Sessions,
     Summaries,
+    SummaryViews,
     Timeline,
     TokenCounter,
     WorkingMemories,
@@ -49,6 +57,7 @@ from agent_memory.gateway.settings import AuthSettings, check_open, load_auth, o
 from agent_memory.gateway.summaries import NothingPending
 from agent_memory.gateway.tokens import Cl100k
 from agent_memory.gateway.touches import Touches
+from agent_memory.gateway.views import LoggedViews
 from agent_memory.gateway.working_search import WorkingSearch
 from agent_memory.readmodels.search import MemorySearch, TimelineSearch
 from agent_memory.readmodels.sessions import SessionLog, SessionReader
@@ -72,10 +81,13 @@ def create_app(
     *,
     bus: CommandBus,
     log: Log,
+    past: Past,
+    compaction: Compaction,
     sessions: Sessions,
     memories: Memories,
     working: WorkingMemories,
     timeline: Timeline,
+    views: SummaryViews,
     embedder: Embedder,
     projections: Projections,
     checks: Checks,
@@ -92,11 +104,14 @@ def create_app(
             settings=settings,
             bus=bus,
             log=log,
+            past=past,
+            compaction=compaction,
             sessions=sessions,
             summaries=summaries or NothingPending(),
             memories=memories,
             working=working,
             timeline=timeline,
+            views=views,
             embedder=embedder,
             projections=projections,
             checks=checks,
@@ -126,6 +141,10 @@ async def connected(settings: Settings, auth: AuthSettings) -> AsyncIterator[ASG
         stack.push_async_callback(connections.close)
         redis = JoiningRedis.joining(settings.redis_url)
         stack.push_async_callback(redis.aclose)
+        views_redis = redis
+        if settings.views_redis_url != settings.redis_url:
+            views_redis = JoiningRedis.joining(settings.views_redis_url)
+            stack.push_async_callback(views_redis.aclose)
         embedder = create_query_embedder(settings)
         stack.push_async_callback(embedder.close)
         completer = create_completer(settings, fast=True)
@@ -138,8 +157,9 @@ async def connected(settings: Settings, auth: AuthSettings) -> AsyncIterator[ASG
             timeout_seconds=settings.command_timeout_seconds,
             new_id=Ids(),
             now_ms=lambda: time.time_ns() // 1_000_000,
+            views_url=settings.views_redis_url,
         )
-        sessions = SessionReader(redis, cast(SessionLog, reader))
+        sessions = SessionReader(views_redis, cast(SessionLog, reader))
         await bus.start()
         stack.push_async_callback(bus.stop)
         beating = asyncio.create_task(heartbeat(redis, SERVICE, settings))
@@ -148,6 +168,8 @@ async def connected(settings: Settings, auth: AuthSettings) -> AsyncIterator[ASG
             settings,
             bus=bus,
             log=reader,
+            past=LogPast(MemoryLog(connections)),
+            compaction=RedisCompaction(redis, new_id=Ids(), seconds=settings.llm_task_timeout_minutes * 60),
             sessions=sessions,
             working=WorkingSearch(
                 reader,
@@ -160,10 +182,13 @@ async def connected(settings: Settings, auth: AuthSettings) -> AsyncIterator[ASG
             ),
             memories=MemorySearch(redis, ask=redis.together),
             timeline=TimelineSearch(redis, ask=redis.together),
+            views=LoggedViews(
+                NewestReader(connections), redis, patience=settings.llm_task_timeout_minutes * 60, new_id=Ids(), clock=utc_now
+            ),
             embedder=embedder,
             completer=completer,
             projections=RedisProjections(redis),
-            checks=checks_of(reader, redis, bus),
+            checks=checks_of(reader, redis, bus, views_redis),
             authenticate=authenticate,
         )
 
@@ -187,8 +212,8 @@ async def authentication(settings: Settings, auth: AuthSettings, stack: AsyncExi
     return disabled
 
 
-def checks_of(reader: LogReader, redis: Redis, bus: RedisCommandBus) -> Mapping[str, Check]:
-    """What must work for requests to be answered."""
+def checks_of(reader: LogReader, redis: Redis, bus: RedisCommandBus, views: Redis) -> Mapping[str, Check]:
+    """What must work for requests to be answered. Without a working memory of its own place, all but sessions still are."""
 
     async def postgres() -> str | None:
         await reader.head()
@@ -207,7 +232,12 @@ def checks_of(reader: LogReader, redis: Redis, bus: RedisCommandBus) -> Mapping[
     async def replies() -> str | None:
         return None if await bus.listening() else "replies of the command bus cannot be heard"
 
-    return {"postgres": postgres, "redis": redis_answers, "ingest": ingest, "replies": replies}
+    async def working_memory() -> str | None:
+        await views.ping()
+        return None
+
+    needed = {"postgres": postgres, "redis": redis_answers, "ingest": ingest, "replies": replies}
+    return needed if views is redis else {**needed, WORKING_MEMORY: working_memory}
 
 
 class Server(uvicorn.Server):

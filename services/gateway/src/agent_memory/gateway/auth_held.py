@@ -14,6 +14,9 @@ from agent_memory.contracts.codec import encode
 from agent_memory.contracts.commands import (
     AnyCommand,
     AppendMessages,
+    ChangeTask,
+    CreateSummaryView,
+    DeleteSummaryView,
     DeleteWorkingMemory,
     EditMemory,
     ForgetMemories,
@@ -28,11 +31,14 @@ from agent_memory.contracts.queries import GetEvents, ListSessions, MemoryFilter
 from agent_memory.contracts.records import MemoryRecord, Reach, Scope
 from agent_memory.eventlog.reader import EventPage, SessionPage
 from agent_memory.gateway.auth import Principal
+from agent_memory.gateway.auth_held_past import HeldCompaction, HeldPast
+from agent_memory.gateway.auth_held_views import HeldViews, reaches
 from agent_memory.gateway.gateway import Gateway
 from agent_memory.gateway.ports import (
     Answer,
     CommandBus,
     Document,
+    Groups,
     Log,
     Memories,
     Page,
@@ -56,10 +62,13 @@ def held(gateway: Gateway, principal: Principal) -> Gateway:
     ports: dict[str, Any] = {
         "bus": HeldBus(gateway.bus, principal),
         "log": HeldLog(gateway.log, principal),
+        "past": HeldPast(gateway.past, principal),
+        "compaction": HeldCompaction(gateway.compaction, principal),
         "sessions": HeldSessions(gateway.sessions, principal),
         "memories": HeldMemories(gateway.memories, principal),
         "working": HeldWorking(gateway.working, principal),
         "timeline": HeldTimeline(gateway.timeline, principal),
+        "views": HeldViews(gateway.views, principal),
     }
     for name in Gateway.__struct_fields__:
         if name not in HARMLESS:
@@ -107,6 +116,10 @@ class HeldBus(OutOfReach):
                 return replace(command, within=reach)
             case TouchMemories():
                 return command
+            case CreateSummaryView(view=view) if reaches(principal, view):
+                return command
+            case DeleteSummaryView() | ChangeTask():
+                return command  # of a view that was found, and what is found is held
             case _:
                 return OutOfReach().command
 
@@ -192,6 +205,11 @@ class HeldTimeline(OutOfReach):
         """As the port says. Raises Forbidden for a scope beyond."""
         _check(self._principal, query.scope)
         return await self._timeline.search(query, vector)
+
+    async def search_sessions(self, query: SearchTimeline, vector: bytes | None) -> Groups:
+        """As the port says. Raises Forbidden for a scope beyond."""
+        _check(self._principal, query.scope)
+        return await self._timeline.search_sessions(query, vector)
 
 
 def narrowed(filters: MemoryFilters, principal: Principal) -> MemoryFilters:

@@ -9,12 +9,15 @@ from agent_memory.gateway.auth import Authenticate
 from agent_memory.gateway.ports import (
     Checks,
     CommandBus,
+    Compaction,
     Embedder,
     Log,
     Memories,
+    Past,
     Projections,
     Sessions,
     Summaries,
+    SummaryViews,
     Timeline,
     TokenCounter,
     WorkingMemories,
@@ -37,8 +40,11 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
     settings: Settings
     bus: CommandBus
     log: Log
+    past: Past
+    compaction: Compaction
     sessions: Sessions
     summaries: Summaries
+    views: SummaryViews
     memories: Memories
     working: WorkingMemories
     timeline: Timeline

@@ -8,12 +8,15 @@ import msgspec
 
 from agent_memory.contracts import commands, replies
 from agent_memory.contracts.codec import encode
+from agent_memory.contracts.compaction import Compacted
+from agent_memory.contracts.envelope import EventEnvelope
 from agent_memory.contracts.errors import Conflict, NotFound
 from agent_memory.contracts.queries import GetEvents, ListSessions, SearchMemories, SearchTimeline
 from agent_memory.contracts.records import MemoryRecord, Reach, Scope, TimelineEvent, to_milliseconds
 from agent_memory.contracts.replies import AnyReply, ReplyEnvelope
 from agent_memory.eventlog.reader import EventPage, SessionPage
 from agent_memory.gateway.gateway import utc_now
+from agent_memory.gateway.memory_views import MemoryViews
 from agent_memory.gateway.ports import Answer, WorkingPage
 from agent_memory.gateway.sessions import replaced
 from agent_memory.readmodels.progress import Progress
@@ -46,6 +49,21 @@ class MemoryPage(msgspec.Struct, frozen=True, kw_only=True):
     next_offset: int | None = None
 
 
+class MemoryGroup(msgspec.Struct, frozen=True, kw_only=True):
+    """One session found."""
+
+    score: float
+    hits: list[MemoryHit] = []
+
+
+class MemoryGroups(msgspec.Struct, frozen=True, kw_only=True):
+    """Sessions found."""
+
+    groups: list[MemoryGroup] = []
+    total: int = 0
+    next_offset: int | None = None
+
+
 class MemorySystem:
     """Bus, log, sessions and searches in one, simple enough to be read. `sent` keeps every command that came through."""
 
@@ -61,13 +79,19 @@ class MemorySystem:
         self.position = 0
         self.reached = 2**62
         self.superseding = False
+        self.pasts: dict[str, list[EventEnvelope]] = {}
         self._keys: dict[str, Answer] = {}
         self._numbers = itertools.count(1)
 
     def ports(self) -> dict[str, Any]:
         """Itself in the place of everything that `create_app` asks for."""
-        names = ("bus", "log", "sessions", "memories", "working", "timeline", "embedder")
-        return {**dict.fromkeys(names, self), "projections": MemoryProjections(self), "checks": {"everything": all_well}}
+        names = ("bus", "log", "past", "compaction", "sessions", "memories", "working", "timeline", "embedder")
+        return {
+            **dict.fromkeys(names, self),
+            "views": MemoryViews(self.sent),
+            "projections": MemoryProjections(self),
+            "checks": {"everything": all_well},
+        }
 
     async def ask(
         self,
@@ -162,6 +186,24 @@ class MemorySystem:
         record = self.records.get(memory_id)
         return None if record is None else (encode(record), self.position)
 
+    async def memory(self, tenant: str, memory_id: str) -> list[EventEnvelope]:
+        """The past that was set for a memory."""
+        return self.pasts.get(memory_id, [])
+
+    async def session(self, scope: Scope, session_id: str) -> list[EventEnvelope]:
+        """The past that was set for a session."""
+        return self.pasts.get(session_id, [])
+
+    async def recorded_ms(self, position: int) -> int | None:
+        """When the set past got to a position."""
+        times = [event.recorded_ms for events in self.pasts.values() for event in events if event.position == position]
+        return times[0] if times else None
+
+    async def compact(self, tenant: str, position: int, namespace: str | None, user_id: str | None) -> Compacted:
+        """Merges nothing."""
+        owned = [record for record in self.records.values() if namespace in (None, record.namespace)]
+        return Compacted(remaining=sum(user_id in (None, record.user_id) for record in owned), position=position)
+
     async def sessions(self, query: ListSessions) -> SessionPage:
         """Session ids, whatever the scope."""
         ids = [session_id for _, session_id in self.documents]
@@ -188,6 +230,11 @@ class MemorySystem:
         """Always the page that was set; `queries` keeps what was asked."""
         self.queries.append(query)
         return self.page
+
+    async def search_sessions(self, query: SearchTimeline, vector: bytes | None) -> MemoryGroups:
+        """One session with the hits of the page that was set."""
+        self.queries.append(query)
+        return MemoryGroups(groups=[MemoryGroup(score=1.0, hits=self.page.hits)], total=1)
 
     async def find(self, query: SearchMemories, vector: bytes | None) -> WorkingPage:
         """What stands in the sessions; all texts are equally near."""

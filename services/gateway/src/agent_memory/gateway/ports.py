@@ -6,8 +6,10 @@ from typing import Protocol
 import msgspec
 
 from agent_memory.contracts.commands import AnyCommand
+from agent_memory.contracts.compaction import Compacted
+from agent_memory.contracts.envelope import EventEnvelope
 from agent_memory.contracts.queries import GetEvents, ListSessions, SearchMemories, SearchTimeline
-from agent_memory.contracts.records import Scope
+from agent_memory.contracts.records import Partition, Scope, SummaryView, Task
 from agent_memory.contracts.replies import AnyReply, ReplyEnvelope
 from agent_memory.eventlog.reader import EventPage, SessionPage
 from agent_memory.readmodels.progress import Progress
@@ -61,6 +63,30 @@ class Log(Protocol):
 
     async def head(self) -> int:
         """Position of the newest committed event."""
+        ...
+
+
+class Past(Protocol):
+    """How things were. Every method raises Unavailable when that cannot be told."""
+
+    async def memory(self, tenant: str, memory_id: str) -> list[EventEnvelope]:
+        """All events of a memory, oldest first."""
+        ...
+
+    async def session(self, scope: Scope, session_id: str) -> list[EventEnvelope]:
+        """All events of a session, oldest first; an empty namespace or user finds it as `Sessions.read` does."""
+        ...
+
+    async def recorded_ms(self, position: int) -> int | None:
+        """When the log got to a position, UTC milliseconds; None when it has not."""
+        ...
+
+
+class Compaction(Protocol):
+    """Merging memories that say the same."""
+
+    async def compact(self, tenant: str, position: int, namespace: str | None, user_id: str | None) -> Compacted:
+        """What became of all that was stored up to a log position. None leaves namespace or user open."""
         ...
 
 
@@ -134,10 +160,55 @@ class WorkingMemories(Protocol):
     async def find(self, query: SearchMemories, vector: bytes | None) -> WorkingPage: ...
 
 
+class Group(Protocol):
+    """A session that was found: how well, 0 to 1, and its best events."""
+
+    @property
+    def score(self) -> float: ...
+    @property
+    def hits(self) -> Sequence[Hit]: ...
+
+
+class Groups(Protocol):
+    """Sessions in order; `total` counts those that were ranked."""
+
+    @property
+    def groups(self) -> Sequence[Group]: ...
+    @property
+    def total(self) -> int: ...
+    @property
+    def next_offset(self) -> int | None: ...
+
+
 class Timeline(Protocol):
     """Search of what was said."""
 
     async def search(self, query: SearchTimeline, vector: bytes | None) -> Page: ...
+    async def search_sessions(self, query: SearchTimeline, vector: bytes | None) -> Groups: ...
+
+
+class SummaryViews(Protocol):
+    """Summary views, their partitions, and the tasks that make them. Every method raises Unavailable when it cannot be told."""
+
+    async def view(self, tenant: str, view_id: str) -> SummaryView | None:
+        """One view; None when it is not there."""
+        ...
+
+    async def views(self, tenant: str) -> Sequence[SummaryView]:
+        """All views, the oldest first."""
+        ...
+
+    async def partitions(self, tenant: str, view_id: str) -> Sequence[Partition]:
+        """All partitions of a view, in order of their groups."""
+        ...
+
+    async def task(self, tenant: str, task_id: str) -> Task | None:
+        """One task; None when it is not there, or ended too long ago."""
+        ...
+
+    async def run(self, tenant: str, view_id: str, group: dict[str, str]) -> Partition:
+        """Have one group summarised now. Raises NotFound without such a view."""
+        ...
 
 
 class Embedder(Protocol):
@@ -166,3 +237,5 @@ class TokenCounter(Protocol):
 
 Checks = Mapping[str, Check]
 """Parts that must work, by name."""
+WORKING_MEMORY = "working memory"
+"""The one without which a gateway is still ready: sessions alone are answered 503."""

@@ -33,7 +33,11 @@ async def serve(settings: Settings, own: SchedulerSettings = DEFAULTS) -> None:
         claim_after_ms=own.claim_after_ms,
     )
     forgetting = settings.forgetting_every_minutes if settings.forgetting_enabled else None
-    jobs = domain.jobs(compaction_minutes=settings.compaction_every_minutes, forgetting_minutes=forgetting)
+    jobs = domain.jobs(
+        compaction_minutes=settings.compaction_every_minutes,
+        forgetting_minutes=forgetting,
+        refresh_minutes=settings.summary_view_refresh_every_minutes,
+    )
     ticks = SendTicks(redis, jobs, own)
     checks = {"redis": answers(redis.ping), "postgres": answers(log.head)}
     await run(settings, SERVICE, redis=redis, broker=broker, tasks=[runner.sweep, ticks.run], checks=checks)

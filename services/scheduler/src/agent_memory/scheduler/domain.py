@@ -8,7 +8,7 @@ import msgspec
 from agent_memory.contracts.commands import Tick
 from agent_memory.contracts.envelope import CommandEnvelope
 from agent_memory.contracts.records import Scope
-from agent_memory.contracts.streams import COMPACTION, FORGETTING
+from agent_memory.contracts.streams import COMPACTION, FORGETTING, SUMMARY_VIEWS
 from agent_memory.scheduler import cron
 from agent_memory.scheduler.cron import Cron, parse
 
@@ -47,9 +47,10 @@ def every(minutes: int) -> Cron | Every:
     return parse(f"0 0 */{hours} * * *") if hours and not rest and 24 % hours == 0 else Every(minutes=minutes)
 
 
-def jobs(*, compaction_minutes: int = 10, forgetting_minutes: int | None = None) -> tuple[Job, ...]:
+def jobs(*, compaction_minutes: int = 10, forgetting_minutes: int | None = None, refresh_minutes: int = 60) -> tuple[Job, ...]:
     """All jobs as the settings have them. Without `forgetting_minutes` nothing is forgotten by policy."""
     chosen = [Job(name=COMPACTION, schedule=every(compaction_minutes), meaning="Merge memories that say the same")]
+    chosen.append(Job(name=SUMMARY_VIEWS, schedule=every(refresh_minutes), meaning="Make continuous summary views anew"))
     if forgetting_minutes is not None:
         meaning = "Forget by policy what is old or unused"
         chosen.append(Job(name=FORGETTING, schedule=every(forgetting_minutes), meaning=meaning))

@@ -2,20 +2,33 @@
 
 from functools import partial
 
+from msgspec.structs import replace
 from redis.asyncio import Redis
 
-from agent_memory.contracts.streams import ENRICHMENT, EVENTS, SEGMENTS, SESSION_WORK
+from agent_memory.contracts.streams import (
+    ENRICHMENT,
+    EVENTS,
+    PARTITION_RUNS,
+    PARTITION_RUNS_GROUP,
+    SEGMENTS,
+    SESSION_WORK,
+    SUMMARY_VIEWS,
+    TASKS,
+)
 from agent_memory.eventlog.completions import CompletionStore
 from agent_memory.eventlog.connect import Connections
 from agent_memory.eventlog.embeddings import EmbeddingStore
 from agent_memory.eventlog.histories import HistoryReader
+from agent_memory.eventlog.newest import NewestReader
 from agent_memory.readmodels import session_work
 from agent_memory.readmodels.progress import Ledger
+from agent_memory.readmodels.search import MemorySearch
 from agent_memory.runtime.broker import connect_redis, make_broker, replica_name, subscribe
+from agent_memory.runtime.commanding import Commanding
 from agent_memory.runtime.embed import create_embedder
 from agent_memory.runtime.embed_vectors import Embedder
 from agent_memory.runtime.leases import Leases
-from agent_memory.runtime.llm import create_completer
+from agent_memory.runtime.llm import Completer, create_completer
 from agent_memory.runtime.llm_journal import Journal
 from agent_memory.runtime.metrics_server import answers
 from agent_memory.runtime.process import start
@@ -32,7 +45,12 @@ from agent_memory.summarizer.looking import MEMORY_TYPES, SESSION_TYPES, KeepEnr
 from agent_memory.summarizer.recording import Recorder
 from agent_memory.summarizer.settings import DEFAULTS, SummarizerSettings
 from agent_memory.summarizer.summaries import Summaries
+from agent_memory.summarizer.summary_views import SummaryViews
 from agent_memory.summarizer.vectors import KnownVectors
+from agent_memory.summarizer.view_models import ViewModels
+from agent_memory.summarizer.view_requests import AnswerPartitions
+from agent_memory.summarizer.view_runs import TYPES as TASK_TYPES
+from agent_memory.summarizer.view_runs import KeepTasks, Refreshing, ViewRuns
 from agent_memory.summarizer.working import Work, Worker
 
 SERVICE = "summarizer"
@@ -47,6 +65,11 @@ async def serve(settings: Settings, own: SummarizerSettings = DEFAULTS) -> None:
     fast = Journal(create_completer(settings, fast=True), kept)
     embedder = create_embedder(settings)
 
+    view_log, commands, view_leases = NewestReader(connections), Commanding(redis, log, SERVICE), Leases(redis, SUMMARY_VIEWS)
+    view_models = create_view_models(settings, kept)
+    views = SummaryViews(redis, view_log, MemorySearch(redis), view_models, commands, view_leases)
+    partition_runs = AnswerPartitions(redis, views)
+
     works: list[Work] = [
         create_summaries(settings, redis, log, model, embedder, EmbeddingStore(connections)),
         Extraction(
@@ -58,6 +81,7 @@ async def serve(settings: Settings, own: SummarizerSettings = DEFAULTS) -> None:
             enabled=settings.enable_discrete_memory_extraction and settings.long_term_memory,
         ),
         Enrichment(redis, log, fast, Recorder(redis, log, ENRICHMENT), create_finders(settings)),
+        ViewRuns(redis, view_log, views, commands, view_leases),
     ]
     workers = {work.name: Worker(work, Leases(redis, work.name), at_once=own.models_at_once) for work in works}
 
@@ -66,11 +90,14 @@ async def serve(settings: Settings, own: SummarizerSettings = DEFAULTS) -> None:
         Projection(name=SEGMENTS, types=TYPES, apply=KeepSegments(redis, log.stream).apply),
         Projection(name=SESSION_WORK, types=SESSION_TYPES, apply=look.apply),
         Projection(name=ENRICHMENT, types=MEMORY_TYPES, apply=KeepEnrichment(redis, workers["enrichment"].wake).apply),
+        Projection(name=TASKS, types=TASK_TYPES, apply=KeepTasks(redis, workers[SUMMARY_VIEWS].wake).apply),
     ]
     runners = [Runner(one, log=log, ledger=Ledger(redis, one.name), redis=redis) for one in projections]
     for runner in runners:
         name = runner.projection.name
         subscribe(broker, EVENTS, name, replica_name(settings), runner.handle, batch=own.batch, claim_after_ms=own.claim_after_ms)
+    asked = partial(subscribe, broker, PARTITION_RUNS, PARTITION_RUNS_GROUP, replica_name(settings), partition_runs.handle)
+    asked(batch=own.models_at_once, claim_after_ms=own.claim_after_ms)
 
     await run(
         settings,
@@ -81,11 +108,14 @@ async def serve(settings: Settings, own: SummarizerSettings = DEFAULTS) -> None:
             partial(agree_on_share, redis, settings),
             *(runner.sweep for runner in runners),
             *(worker.run for worker in workers.values()),
+            Refreshing(redis, view_log, commands).run,
         ],
+        drain=partition_runs.drain,
         checks={"redis": answers(redis.ping), "postgres": answers(log.head)},
     )
     await model.close()
     await fast.close()
+    await view_models.close()
     await embedder.close()
     await connections.close()
     await redis.aclose()
@@ -106,6 +136,15 @@ def create_summaries(
         prompt=settings.progressive_summarization_prompt,
         enabled=settings.enable_working_memory_summarization,
     )
+
+
+def create_view_models(settings: Settings, kept: CompletionStore) -> ViewModels:
+    """The models of summary views: FAST_MODEL, or the one that a view names."""
+
+    def create(name: str) -> Completer:
+        return create_completer(replace(settings, fast_model=name), fast=True)
+
+    return ViewModels(create, kept, TokenCounter(), default=settings.fast_model)
 
 
 def create_finders(settings: Settings) -> Finders:

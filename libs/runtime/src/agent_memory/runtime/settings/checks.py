@@ -42,7 +42,11 @@ RULES: tuple[Rule, ...] = (
     (lambda value: "{query}" in value, "it must hold {query}, where the text goes", ("query_optimization_prompt_template",)),
     (lambda value: 0 < value <= 1, "more than 0, at most 1", ("summarization_threshold",)),
     (lambda value: 0 <= value <= 65535, "a port is 0 to 65535", ("port", "grpc_port", "mcp_port", "metrics_port")),
-    (_at_least(1), "at least one minute", ("compaction_every_minutes", "forgetting_every_minutes", "llm_task_timeout_minutes")),
+    (
+        _at_least(1),
+        "at least one minute",
+        ("compaction_every_minutes", "forgetting_every_minutes", "llm_task_timeout_minutes", "summary_view_refresh_every_minutes"),
+    ),
     (_at_least(1), "at least 1", ("window_size", "embedding_threads", "max_body_bytes")),
     (
         _at_least(0),

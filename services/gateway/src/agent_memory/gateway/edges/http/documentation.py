@@ -10,13 +10,14 @@ import msgspec
 from litestar import get
 from litestar.types import ASGIApp
 
-from agent_memory.contracts.records import MemoryRecord
+from agent_memory.contracts.records import MemoryRecord, SummaryView, Task
 from agent_memory.gateway.edges.http import shapes
 from agent_memory.gateway.edges.http.call import HttpRequest
 from agent_memory.gateway.edges.http.responses import Answered
 
 SCOPE = {"namespace": "string", "user_id": "string"}
 POSITION = {"min_position": "integer"}
+AS_OF = {"as_of": "string"}
 WINDOW = {"model_name": "string", "context_window_max": "integer", "recent_messages_limit": "integer"}
 PAGE = {"limit": "integer", "offset": "integer"}
 
@@ -86,6 +87,7 @@ UNVERSIONED: Sequence[Operation] = (
     ),
 )
 _SESSION, _MEMORY = "/v1/working-memory/{session_id}", "/v1/long-term-memory/{memory_id}"
+_VIEWS, _VIEW = "/v1/summary-views", "/v1/summary-views/{view_id}"
 _EVENTS, _MEMORIES = "/v1/events", "/v1/long-term-memory"
 OPERATIONS: Sequence[Operation] = (
     Operation("post", _EVENTS, "Record one event or up to 1,000", shapes.EventsAnswer, shapes.EventsBody, SCOPE),
@@ -99,7 +101,7 @@ OPERATIONS: Sequence[Operation] = (
     ),
     Operation("post", "/v1/timeline/search", "Search what was said", shapes.FoundEvents, shapes.TimelineSearch, POSITION),
     Operation("get", "/v1/working-memory", "List sessions", shapes.SessionList, None, {**PAGE, **SCOPE, **POSITION}),
-    Operation("get", _SESSION, "A session's working memory", shapes.SessionAnswer, None, {**SCOPE, **WINDOW, **POSITION}),
+    Operation("get", _SESSION, "A session's working memory", shapes.SessionAnswer, None, {**SCOPE, **WINDOW, **AS_OF, **POSITION}),
     Operation(
         "put",
         _SESSION,
@@ -112,7 +114,10 @@ OPERATIONS: Sequence[Operation] = (
     Operation("post", f"{_SESSION}/messages", "Append messages", shapes.MessagesAnswer, shapes.MessagesBody, SCOPE),
     Operation("post", _MEMORIES, "Create or replace memories", shapes.Status, shapes.MemoriesBody),
     Operation("delete", _MEMORIES, "Forget memories by id", shapes.Status, None, {"memory_ids": "array"}),
-    Operation("get", _MEMORY, "One memory", MemoryRecord, None, POSITION),
+    Operation("get", _MEMORY, "One memory, now or as of a time or log position", MemoryRecord, None, {**AS_OF, **POSITION}),
+    Operation("get", f"{_MEMORY}/history", "What happened to a memory", shapes.MemoryHistory, None, POSITION),
+    Operation("post", f"{_MEMORY}/unmerge", "Take the newest merge of a memory back", MemoryRecord),
+    Operation("post", f"{_MEMORIES}/compact", "Merge memories that say the same", shapes.Compaction, None, SCOPE),
     Operation("patch", _MEMORY, "Change fields of a memory", MemoryRecord, shapes.MemoryEdit),
     Operation("post", f"{_MEMORIES}/search", "Search memories", shapes.FoundMemories, shapes.MemorySearch, _REWRITTEN),
     Operation(
@@ -125,6 +130,21 @@ OPERATIONS: Sequence[Operation] = (
     ),
     Operation("post", "/v1/memory/prompt", "A query with what is remembered", shapes.PromptAnswer, shapes.PromptBody, _REWRITTEN),
     Operation("post", "/v1/memory/search", "Search memories and sessions", shapes.FoundMemories, shapes.MemorySearch, _REWRITTEN),
+    Operation("post", _VIEWS, "Define a summary view", SummaryView, shapes.SummaryViewBody),
+    Operation("get", _VIEWS, "All summary views, the oldest first", list[SummaryView], None, POSITION),
+    Operation("get", _VIEW, "One summary view", SummaryView, None, POSITION),
+    Operation("delete", _VIEW, "Forget a summary view and its partitions", shapes.Status),
+    Operation("post", f"{_VIEW}/partitions/run", "Summarise one group now", shapes.PartitionShape, shapes.PartitionBody),
+    Operation(
+        "get",
+        f"{_VIEW}/partitions",
+        "The partitions of a summary view",
+        list[shapes.PartitionShape],
+        None,
+        {**SCOPE, "session_id": "string", "memory_type": "string", **POSITION},
+    ),
+    Operation("post", f"{_VIEW}/run", "Have all groups summarised in the background", Task, shapes.RunBody),
+    Operation("get", "/v1/tasks/{task_id}", "How far a task is", Task, None, POSITION),
     Operation("get", "/v1/health", "Whether the process is alive", shapes.Health),
     Operation("get", "/ready", "Whether requests can be answered; 503 and what is missing if not", shapes.Ready),
     Operation("get", "/v1/status", "How far every projection is", shapes.StatusAnswer),

@@ -21,6 +21,7 @@ from agent_memory.gateway.edges.http import (
     routes_sessions,
     routes_unified,
     routes_unversioned,
+    routes_views,
 )
 from agent_memory.gateway.edges.http.admission import PRINCIPAL, admitted
 from agent_memory.gateway.edges.http.call import GATEWAY, Call, call_of
@@ -41,6 +42,7 @@ def routes() -> list[Any]:
         *routes_prompt.handlers(),
         *routes_unified.handlers(),
         *routes_unversioned.handlers(),
+        *routes_views.handlers(),
         *routes_operations.handlers(),
         *documentation.handlers(),
     ]

@@ -5,8 +5,9 @@ from typing import Any, Literal
 
 import msgspec
 
+from agent_memory.contracts.events import Merge
 from agent_memory.contracts.queries import DateFilter, Fusion, SearchMode, TagFilter, TextScorer
-from agent_memory.contracts.records import EventType, MemoryType, Strategy
+from agent_memory.contracts.records import EventType, MemoryRecord, MemoryType, ModelUse, Strategy
 from agent_memory.readmodels.forgetting import ForgetPolicy
 
 
@@ -74,7 +75,9 @@ class EventPage(Shape, kw_only=True):
 
 
 class TimelineSearch(Shape, kw_only=True):
-    """Search within one scope. `from` and `to`: UTC milliseconds or ISO 8601."""
+    """Search within one scope. `from` and `to`: UTC milliseconds or ISO 8601. `hybrid_alpha`: the weight of nearness, the rest is
+    that of the words. `group_by` "session": the answer holds `sessions` in place of `events`.
+    """
 
     text: str
     mode: SearchMode = "hybrid"
@@ -83,15 +86,19 @@ class TimelineSearch(Shape, kw_only=True):
     session_id: str | None = None
     from_: int | str | None = msgspec.field(default=None, name="from")
     to: int | str | None = None
-    hybrid_alpha: float = 0.7
+    hybrid_alpha: float = 0.5
     limit: int = 10
     offset: int = 0
+    group_by: Literal["session"] | None = None
 
 
 class FoundEvents(Shape, kw_only=True):
-    """Events in order, each with `score` and `score_type`; `total` counts all that match."""
+    """Events in order, each with `score` and `score_type`; `total` counts all that match. Grouped: `sessions` in order, each with
+    `session_id`, `score` and its best `events`; `total` counts those that have an event among the best candidates.
+    """
 
-    events: list[dict[str, Any]]
+    events: list[dict[str, Any]] = []
+    sessions: list[dict[str, Any]] = []
     total: int
     next_offset: int | None
 
@@ -325,6 +332,78 @@ class ForgetAnswer(Shape, kw_only=True):
     deleted: int
     deleted_ids: list[str]
     dry_run: bool
+
+
+class SummaryViewBody(Shape, kw_only=True):
+    """A view to define. `filters`: field to a string (equal), a list (any of them), or an object of operators."""
+
+    name: str | None = None
+    source: Literal["long_term", "working_memory"]
+    group_by: list[str] = []
+    filters: dict[str, Any] = {}
+    time_window_days: int | None = None
+    continuous: bool = False
+    prompt: str | None = None
+    model_name: str | None = None
+
+
+class PartitionBody(Shape, kw_only=True):
+    """A value for each field that the view groups by; empty for memories that have none."""
+
+    group: dict[str, str]
+
+
+class PartitionShape(Shape, kw_only=True):
+    """The summary of one group, from how many memories, and when it was made."""
+
+    view_id: str
+    group: dict[str, str]
+    summary: str
+    memory_count: int
+    empty: bool
+    empty_reason: str | None
+    computed_at: datetime
+    memory_ids: list[str]
+
+
+class RunBody(Shape, kw_only=True):
+    """An id for the task, if the caller wants to name it."""
+
+    task_id: str | None = None
+
+
+class MemoryChange(Shape, kw_only=True):
+    """One thing that happened to a memory: when it was recorded, which command and request caused it, and the record after it.
+
+    `merge`: the survivor before, and the sources, of a merge that was made or taken back. `merged_into`: what it became part of.
+    """
+
+    position: int
+    version: int
+    at: datetime
+    event: Literal["stored", "edited", "forgotten"]
+    reason: str
+    changed: list[str]
+    command_id: str
+    correlation_id: str
+    record: MemoryRecord | None
+    merge: Merge | None
+    merged_into: str | None
+    use: ModelUse | None
+
+
+class MemoryHistory(Shape, kw_only=True):
+    """What happened to a memory, oldest first."""
+
+    memory_id: str
+    events: list[MemoryChange]
+
+
+class Compaction(Shape, kw_only=True):
+    """How many memories remain, in words, and how many became part of others."""
+
+    status: str
+    merged: int
 
 
 class Status(Shape, kw_only=True):
