@@ -15,7 +15,7 @@ from agent_memory.readmodels.calendar import path_of
 from agent_memory.readmodels.cutting import evolve_all
 from agent_memory.readmodels.documents import Delete, Kind, Upsert
 from agent_memory.readmodels.duplicates import Content, owner_key
-from agent_memory.readmodels.indexing import Wanted, newest, project
+from agent_memory.readmodels.indexing import Wanted, in_session, newest, project
 from agent_memory.readmodels.sameness import project as same_as
 from agent_memory.readmodels.segments import Segmentation
 from agent_memory.readmodels.session_document import Session, evolve
@@ -162,12 +162,12 @@ class Recounting:
 
     def _documents(self, history: History) -> list[Wanted]:
         kinds: tuple[Kind, ...] = ("memory", "timeline")
-        found = [
-            one
-            for kind in kinds
-            for one in newest([project(row.envelope, kind, messages_too=self._messages_too) for row in history.rows])
-        ]
-        return [one for one in found if not isinstance(one, Delete)]
+        found: list[Wanted] = []
+        for kind in kinds:
+            all_of_them = newest([project(row.envelope, kind, messages_too=self._messages_too) for row in history.rows])
+            wanted = [one for one in all_of_them if not isinstance(one, Delete)]
+            found += in_session(wanted) if kind == "timeline" else wanted
+        return found
 
 
 class _Contents:

@@ -86,7 +86,9 @@ class SearchMemories(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SearchTimeline(msgspec.Struct, frozen=True, kw_only=True):
-    """Search of what was said, within one scope. Times are UTC milliseconds, both ends included."""
+    """Search of what was said, within one scope. Times are UTC milliseconds, both ends included. `hybrid_alpha`: the weight of
+    nearness, the rest is that of the words. `group_by` "session": sessions are found, with their best events.
+    """
 
     scope: Scope
     text: str
@@ -94,9 +96,10 @@ class SearchTimeline(msgspec.Struct, frozen=True, kw_only=True):
     session_id: str | None = None
     from_ms: int | None = None
     to_ms: int | None = None
-    hybrid_alpha: float = 0.7
+    hybrid_alpha: float = 0.5
     limit: int = 10
     offset: int = 0
+    group_by: Literal["session"] | None = None
 
 
 class GetEvents(msgspec.Struct, frozen=True, kw_only=True):

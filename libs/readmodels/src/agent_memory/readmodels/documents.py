@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Literal
@@ -10,7 +11,7 @@ import msgspec
 
 from agent_memory.contracts.codec import encode
 from agent_memory.contracts.records import MemoryRecord, Scope, TimelineEvent, escape
-from agent_memory.readmodels.words import words
+from agent_memory.readmodels.words import stem, words
 
 Kind = Literal["memory", "timeline"]
 Value = bytes | str | int | float
@@ -20,20 +21,36 @@ INDEXED_CHARACTERS = 10_000
 """Of a long text this much is searchable by word: about 2,500 tokens, beyond what embedding models read well. Insertion
 time grows with it, and longer messages are tool output, whose beginning says what it is. The record is kept whole."""
 
+CONTEXT_EVENTS = 2
+"""An event is also found by the words of so many events before it in its session: an answer by those of its question."""
+CONTEXT_BYTES = 600
+"""Of each of them the beginning: about a hundred words. What a long tool result says further on is not what the talk is about."""
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _UNSAFE = re.compile(rb"[^A-Za-z0-9]")
 _MAX_TAG = 1_000
 
 
+class Turn(msgspec.Struct, frozen=True, kw_only=True):
+    """Where an event stands in its session: by time, then by log position."""
+
+    session: str
+    timestamp_ms: int
+
+
 class Upsert(msgspec.Struct, frozen=True, kw_only=True):
-    """Write a document. `version` is the log position it comes from; a document of a newer version stays as it is."""
+    """Write a document. `version` is the log position it comes from; a document of a newer version stays as it is.
+
+    With a `turn` it gets a place in its session: two more fields name what was said before it, and follow what comes in later.
+    """
 
     kind: Kind
     scope_path: str
     id: str
     version: int
     fields: dict[str, Value]
+    turn: Turn | None = None
 
 
 class Delete(msgspec.Struct, frozen=True, kw_only=True):
@@ -54,7 +71,7 @@ def memory_document(record: MemoryRecord, tenant: str, version: int, vector: byt
         "tenant": tag(tenant),
         "memory_type": tag(record.memory_type),
         "extraction_strategy": tag(record.extraction_strategy),
-        "text": searchable(record.text),
+        **searchable(record.text),
         "created_at": micros(record.created_at),
         "last_accessed": micros(record.last_accessed),
         "pinned": int(record.pinned),
@@ -81,11 +98,26 @@ def timeline_document(event: TimelineEvent, scope: Scope, version: int, vector: 
         "event_type": tag(event.event_type),
         "role": tag(event.role),
         "timestamp_ms": event.timestamp_ms,
-        "text": searchable(event.text),
+        **searchable(event.text),
         "record": encode(event),
         "vector": vector,
     }
-    return Upsert(kind="timeline", scope_path=scope.path, id=event.event_id, version=version, fields=fields)
+    turn = Turn(session=tag(event.session_id), timestamp_ms=event.timestamp_ms)
+    return Upsert(kind="timeline", scope_path=scope.path, id=event.event_id, version=version, fields=fields, turn=turn)
+
+
+def context(before: Sequence[tuple[str, str]]) -> dict[str, Value]:
+    """What an event's document says of the events before it, given as (id, stems), oldest first: as `lua/turn.lua` writes it."""
+    nearest = list(before)[-CONTEXT_EVENTS:]
+    if not nearest:
+        return {}
+    return {"previous": nearest[-1][0], "before": " ".join(beginning(stems) for _, stems in nearest)}
+
+
+def beginning(stems: str) -> str:
+    """The first stems of an event, as much as others are found by."""
+    encoded = stems.encode()
+    return stems if len(encoded) <= CONTEXT_BYTES else encoded[:CONTEXT_BYTES].rpartition(b" ")[0].decode()
 
 
 def memory_scope(tenant: str) -> str:
@@ -98,9 +130,10 @@ def has_words(text: str) -> bool:
     return bool(text.strip())
 
 
-def searchable(text: str) -> str:
-    """The words of a text as the index keeps them."""
-    return " ".join(words(text[:INDEXED_CHARACTERS]))
+def searchable(text: str) -> dict[str, Value]:
+    """A text as the index keeps it: its words, for what is quoted, and their stems, for everything else."""
+    found = words(text[:INDEXED_CHARACTERS])
+    return {"text": " ".join(found), "stems": " ".join(map(stem, found))}
 
 
 @lru_cache(maxsize=16_384)

@@ -12,10 +12,10 @@ from redis.exceptions import ResponseError, WatchError
 
 from agent_memory.contracts.codec import encode
 from agent_memory.contracts.errors import Conflict
-from agent_memory.contracts.streams import document_prefix, index_alias, index_name
+from agent_memory.contracts.streams import document_prefix, index_alias, index_name, turns_prefix
 from agent_memory.readmodels.digests import digest_of
 from agent_memory.readmodels.documents import Kind
-from agent_memory.readmodels.schemas import create_index
+from agent_memory.readmodels.schemas import LAYOUT, create_index
 
 _CHUNK = 500
 _claim = (Path(__file__).parent / "lua" / "claim.lua").read_text()
@@ -31,6 +31,7 @@ class Generation(msgspec.Struct, frozen=True, kw_only=True):
     dimensions: int
     algorithm: str
     created_ms: int
+    layout: int = 1
 
     def serves(self, model: str, dimensions: int) -> bool:
         """Whether vectors of this model can be stored and searched here."""
@@ -85,7 +86,7 @@ async def ensure(redis: Redis, kind: Kind, model: str, dimensions: int, algorith
     The result may be of another model than asked for: see `Generation.serves`; then build the next one. Indexes that were
     lost while the registry was not are created again and index the documents that are there.
     """
-    now = Generation(kind=kind, number=1, model=model, dimensions=dimensions, algorithm=algorithm, created_ms=_now_ms())
+    now = _new(kind, 1, model, dimensions, algorithm)
     await prepare(redis)
     while True:
         await redis.eval(_claim, 1, registry_key(kind), encode(now).decode())
@@ -129,7 +130,7 @@ async def begin_build(redis: Redis, kind: Kind, model: str, dimensions: int, alg
     """Register and create the next generation; from now on `registry(...).active` has both. Raises Conflict when one is being
     built already.
     """
-    draft = Generation(kind=kind, number=0, model=model, dimensions=dimensions, algorithm=algorithm, created_ms=_now_ms())
+    draft = _new(kind, 0, model, dimensions, algorithm)
     stored = await redis.eval(_build, 1, registry_key(kind), encode(draft).decode())
     if stored is None:
         raise Conflict(f"the {kind} index is being rebuilt already")
@@ -182,7 +183,7 @@ async def digest(redis: Redis, generation: Generation) -> str:
     """One number for all documents of a generation, whatever its number: what a rebuild must reproduce."""
     start = document_prefix(generation.kind, generation.number)
     entries: list[list[bytes | str]] = []
-    async for keys in _chunks(redis, generation):
+    async for keys in _chunks(redis, document_prefix(generation.kind, generation.number)):
         async with redis.pipeline(transaction=False) as pipe:
             for key in keys:
                 pipe.hgetall(key)
@@ -192,11 +193,10 @@ async def digest(redis: Redis, generation: Generation) -> str:
     return digest_of(entries)
 
 
-async def _chunks(redis: Redis, generation: Generation) -> AsyncIterator[list[bytes]]:
-    pattern = document_prefix(generation.kind, generation.number) + "*"
+async def _chunks(redis: Redis, start: str) -> AsyncIterator[list[bytes]]:
     cursor = 0
     while True:
-        cursor, keys = await redis.scan(cursor, match=pattern, count=_CHUNK)
+        cursor, keys = await redis.scan(cursor, match=start + "*", count=_CHUNK)
         if keys:
             yield keys
         if cursor == 0:
@@ -207,8 +207,10 @@ async def _drop(redis: Redis, generation: Generation) -> int:
     await _ignoring("no such index", redis, "FT.DROPINDEX", index_name(generation.kind, generation.number))
     removed = 0
     # Small steps, unlinked in the background: nobody waits for a large generation to go.
-    async for keys in _chunks(redis, generation):
+    async for keys in _chunks(redis, document_prefix(generation.kind, generation.number)):
         removed += await redis.unlink(*keys)
+    async for keys in _chunks(redis, turns_prefix(generation.kind, generation.number)):
+        await redis.unlink(*keys)
     await redis.hdel(registry_key(generation.kind), f"generation:{generation.number}")
     return removed
 
@@ -219,6 +221,12 @@ async def _ignoring(expected: str, redis: Redis, *command: str | int) -> None:
     except ResponseError as error:
         if expected not in str(error).lower():
             raise
+
+
+def _new(kind: Kind, number: int, model: str, dimensions: int, algorithm: str) -> Generation:
+    return Generation(
+        kind=kind, number=number, model=model, dimensions=dimensions, algorithm=algorithm, created_ms=_now_ms(), layout=LAYOUT
+    )
 
 
 def _now_ms() -> int:

@@ -18,13 +18,16 @@ from agent_memory.contracts.events import EventRecorded, MemoryEdited, MemoryFor
 from agent_memory.contracts.records import MemoryRecord, Scope, TimelineEvent, content_hash, is_message, message_of
 from agent_memory.readmodels import generations, writes
 from agent_memory.readmodels.documents import (
+    CONTEXT_EVENTS,
     Delete,
     Kind,
     Upsert,
     Write,
+    context,
     has_words,
     memory_document,
     memory_scope,
+    searchable,
     timeline_document,
 )
 from agent_memory.readmodels.generations import Generation
@@ -45,13 +48,16 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     version: int
     memory: MemoryRecord | None = None
     event: TimelineEvent | None = None
+    before: tuple[tuple[str, str], ...] = ()
+    """Ids and stems of the events before it, given where nobody writes the document: see `in_session`."""
 
     def document(self, vector: bytes) -> Upsert:
         """The document with its vector."""
         if self.memory is not None:
             return memory_document(self.memory, self.scope.tenant, self.version, vector)
         assert self.event is not None
-        return timeline_document(self.event, self.scope, self.version, vector)
+        document = timeline_document(self.event, self.scope, self.version, vector)
+        return msgspec.structs.replace(document, fields=document.fields | context(self.before))
 
 
 class Embedder(Protocol):
@@ -133,6 +139,13 @@ def newest(found: Sequence[Wanted | Delete | None]) -> list[Wanted | Delete]:
             continue
         last[_place(one)] = one
     return list(last.values())
+
+
+def in_session(events: Sequence[Wanted]) -> list[Wanted]:
+    """The events of one session in their order, each with those before it: what writing them one by one comes to."""
+    placed = sorted(events, key=lambda one: (one.event.timestamp_ms if one.event else 0, one.version))
+    told = [(one.event.event_id if one.event else "", str(searchable(one.text)["stems"])) for one in placed]
+    return [msgspec.structs.replace(one, before=tuple(told[max(0, at - CONTEXT_EVENTS) : at])) for at, one in enumerate(placed)]
 
 
 class Indexing:

@@ -13,7 +13,8 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 from agent_memory.contracts.errors import Unavailable
 from agent_memory.contracts.queries import Fusion, Recency, TextScorer
 from agent_memory.contracts.streams import index_alias
-from agent_memory.readmodels import statements
+from agent_memory.readmodels import conversation, statements
+from agent_memory.readmodels.conversation import Place
 from agent_memory.readmodels.documents import Kind
 from agent_memory.readmodels.generations import changes_key
 from agent_memory.readmodels.ranking import Ranked, by_recency, contenders, fuse, fuse_ranks, in_blocks
@@ -33,6 +34,7 @@ _MOST_AT_ONCE = 1_000_000
 _MOST_FOR_A_TIE = 100_000
 """A tie among more documents is not worth the seconds for which the server does nothing else."""
 _TIMES = ("created_at", "last_accessed")
+_PLACES = ("session_id", "previous")
 _ALL_PREFIXES: Statement = ("FT.CONFIG", "SET", "MAXPREFIXEXPANSIONS", 1_000_000)
 
 Ask = Callable[[Sequence[Statement]], Awaitable[list[Any]]]
@@ -60,6 +62,13 @@ class Hit(NamedTuple):
     dist: float
     score: float | None
     score_type: str | None
+
+
+class Group(NamedTuple):
+    """A session that was found: how well, and its best events."""
+
+    score: float
+    hits: list[Hit]
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
@@ -94,6 +103,15 @@ class Found(NamedTuple):
     records: dict[bytes, bytes]
 
 
+class Sides(NamedTuple):
+    """Candidates by nearness and by words; how many documents are near or far, and how many have the words."""
+
+    near: list[Row]
+    worded: list[Row]
+    known: Count | None
+    having: int
+
+
 class Searching:
     """Carries out plans on one index. Counts are kept until the index changes; they are all the state there is."""
 
@@ -101,6 +119,7 @@ class Searching:
         self._ask = ask
         self._kind = kind
         self._index = index_alias(kind)
+        self._looked_in = statements.STEMS_IN_CONTEXT if kind == "timeline" else statements.STEMS
         self._counts: OrderedDict[str, Count] = OrderedDict()
         self._most = 0
 
@@ -133,8 +152,7 @@ class Searching:
     async def _by_words(self, plan: Plan) -> Found:
         if not plan.wanted:
             return Found(0, [], {})
-        where = f"{plan.where} {statements.any_part(plan.wanted)}"
-        total, rows = await self._best(plan, where, plan.end, _fields(plan))
+        total, rows = await self._best(plan, self._having(plan), plan.end, _fields(plan))
         top = -rows[0].rank if rows else 0.0
         scores = [-row.rank / top if top > 0 else 0.0 for row in rows]
         if plan.recency and plan.end <= BLOCK:
@@ -183,17 +201,36 @@ class Searching:
         page = Found(known.matches, candidates, {row.key: record for row in rows if (record := row.get(b"record"))})
         return known.matches, await self._hits(msgspec.structs.replace(plan, recency=None), page)
 
+    async def groups(self, plan: Plan) -> tuple[int, list[Group]]:
+        """Sessions of the timeline by what their events score together, and how many have a candidate."""
+        match plan.mode:
+            case "keyword":
+                having, worded = await self._best(plan, self._having(plan), BLOCK, _PLACES) if plan.wanted else (0, [])
+                found, alpha = Sides([], worded, None, having), 0.0
+            case "semantic":
+                known, near, _ = await self._ranked_by_vector(plan, plan.where, BLOCK, _PLACES)
+                found, alpha = Sides(near, [], known, 0), 1.0
+            case _:
+                found, alpha = await self._both_sides(plan, _PLACES), plan.alpha
+        sessions = conversation.grouped(*_supported(found, alpha))
+        page = sessions[plan.offset : plan.offset + plan.limit]
+        keys = [key for _, best in page for key, _ in best]
+        records = dict(zip(keys, await self._send(plan, *(("HGET", key, "record") for key in keys)), strict=True))
+        return len(sessions), [
+            Group(score, [_hit(Ranked(key, 1.0 - own, own), records[key], plan) for key, own in best if records[key] is not None])
+            for score, best in page
+        ]
+
     async def _hybrid(self, plan: Plan) -> Found:
-        phrases = statements.all_phrases(plan.wanted)
-        where = f"{plan.where} {phrases}" if phrases else plan.where
-        by_words = f"{plan.where} {statements.any_word(plan.wanted)}"
-        beside = (statements.best(self._index, by_words, BLOCK + 1, _TIMES, plan.scorer),) if plan.wanted else ()
-        known, near, replies = await self._ranked_by_vector(plan, where, BLOCK, _TIMES, beside)
-        good = _clear_of_ties(statements.best_first(replies[0], _TIMES)[1]) if replies else []
-        if good is None:
-            _, good = await self._best(plan, by_words, BLOCK, _TIMES)
-        fusing = fuse if plan.fusion == "weighted" else fuse_ranks
-        fused = fusing({row.key: row.rank for row in near}, {row.key: -row.rank for row in good}, plan.alpha)
+        talk = self._kind == "timeline"
+        sides = await self._both_sides(plan, _PLACES if talk else _TIMES)
+        near, good, known = sides.near, sides.worded, sides.known
+        assert known is not None
+        if talk:
+            fused = conversation.ordered(*_supported(sides, plan.alpha))
+        else:
+            fusing = fuse if plan.fusion == "weighted" else fuse_ranks
+            fused = fusing({row.key: row.rank for row in near}, {row.key: -row.rank for row in good}, plan.alpha)
         row_of = {row.key: row for row in (*near, *good)}
         first = contenders([score for _, score in fused], plan.recency, plan.offset + plan.limit) if plan.recency else len(fused)
         candidates = [_ranked(row_of[key], 1.0 - score, score) for key, score in fused[:first]]
@@ -201,9 +238,24 @@ class Searching:
             candidates = by_recency(candidates, plan.recency, plan.now)
         if len(fused) < plan.offset + plan.limit and len(near) < known.matches:
             # Beyond the candidates of both sides only nearness is left to order by.
-            _, rest, _ = await self._ranked_by_vector(plan, where, plan.offset + plan.limit, _TIMES)
+            _, rest, _ = await self._ranked_by_vector(plan, _phrased(plan), plan.offset + plan.limit, _TIMES)
             candidates += [_ranked(row, 1.0, 0.0) for row in rest if row.key not in row_of]
         return Found(known.matches, candidates, {})
+
+    async def _both_sides(self, plan: Plan, fields: tuple[str, ...]) -> Sides:
+        by_words = f"{plan.where} {statements.any_word(plan.wanted, self._looked_in)}"
+        beside = (statements.best(self._index, by_words, BLOCK + 1, fields, plan.scorer),) if plan.wanted else ()
+        known, near, replies = await self._ranked_by_vector(plan, _phrased(plan), BLOCK, fields, beside)
+        having, rows = statements.best_first(replies[0], fields) if replies else (0, [])
+        good = _clear_of_ties(rows)
+        if good is None:
+            having, good = await self._best(plan, by_words, BLOCK, fields)
+        return Sides(near, good, known, having)
+
+    def _having(self, plan: Plan) -> str:
+        """Documents that have any of the words themselves."""
+        any_part = statements.any_telling_part if self._kind == "timeline" else statements.any_part
+        return f"{plan.where} {any_part(plan.wanted)}"
 
     async def _ranked_by_vector(
         self, plan: Plan, where: str, end: int, fields: tuple[str, ...], beside: tuple[Statement, ...] = ()
@@ -277,6 +329,28 @@ class Searching:
             if isinstance(reply, RedisError):
                 raise _translated(reply)
         return replies
+
+
+def _phrased(plan: Plan) -> str:
+    """The documents that have all phrases."""
+    phrases = statements.all_phrases(plan.wanted)
+    return f"{plan.where} {phrases}" if phrases else plan.where
+
+
+def _supported(sides: Sides, alpha: float) -> tuple[dict[bytes, float], dict[bytes, Place]]:
+    """Scores of the candidates of both sides, and where they stand."""
+    places = {row.key: _place(row) for row in (*sides.near, *sides.worded)}
+    near = {row.key: -row.rank for row in sides.near}
+    worded = {row.key: -row.rank for row in sides.worded}
+    # Where the words' candidates are all that have them, the others score nothing; else, no more than the last candidate.
+    least = 0.0 if sides.having <= len(worded) else min(worded.values())
+    both = conversation.standard(near, min(near.values(), default=0.0)), conversation.standard(worded, least)
+    return conversation.supported(*both, alpha, places), places
+
+
+def _place(row: Row) -> Place:
+    previous = row.get(b"previous")
+    return Place(row.get(b"session_id") or b"", None if previous is None else row.key.partition(b"}:")[0] + b"}:" + previous)
 
 
 def _most(end: int) -> int:

@@ -9,16 +9,24 @@ from redis.asyncio import Redis
 from agent_memory.contracts.queries import SearchMemories, SearchTimeline
 from agent_memory.readmodels.documents import micros
 from agent_memory.readmodels.filters import compile_filters, compile_timeline, uses_prefix
-from agent_memory.readmodels.plans import Ask, Hit, Plan, Searching, asking
+from agent_memory.readmodels.plans import Ask, Group, Hit, Plan, Searching, asking
 from agent_memory.readmodels.words import Wanted, wanted
 
-__all__ = ["Hit", "MemorySearch", "SearchPage", "TimelineSearch"]
+__all__ = ["Group", "Hit", "MemorySearch", "SearchPage", "SessionPage", "TimelineSearch"]
 
 
 class SearchPage(msgspec.Struct, frozen=True, kw_only=True):
     """Hits in order. `total` counts all documents that match; `next_offset` is None on the last page."""
 
     hits: list[Hit]
+    total: int
+    next_offset: int | None
+
+
+class SessionPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Sessions in order, each with its best events. `total` counts those with an event among the best candidates of either side."""
+
+    groups: list[Group]
     total: int
     next_offset: int | None
 
@@ -68,18 +76,34 @@ class TimelineSearch:
         """A page of events. `vector` is the text's embedding (float32); None for a keyword search. No text finds nothing."""
         if not query.text.strip():
             return SearchPage(hits=[], total=0, next_offset=None)
-        plan = Plan(
-            where=compile_timeline(query),
-            mode=query.mode,
-            wanted=wanted(query.text),
-            vector=vector,
-            alpha=query.hybrid_alpha,
-            limit=query.limit,
-            offset=query.offset,
-        )
+        plan = _plan(query, vector)
         return _page(plan, *await self._searching.run(plan))
+
+    async def search_sessions(self, query: SearchTimeline, vector: bytes | None) -> SessionPage:
+        """A page of the sessions that such events are of."""
+        if not query.text.strip():
+            return SessionPage(groups=[], total=0, next_offset=None)
+        plan = _plan(query, vector)
+        total, groups = await self._searching.groups(plan)
+        return SessionPage(groups=groups, total=total, next_offset=_next(plan, total, bool(groups)))
+
+
+def _plan(query: SearchTimeline, vector: bytes | None) -> Plan:
+    return Plan(
+        where=compile_timeline(query),
+        mode=query.mode,
+        wanted=wanted(query.text),
+        vector=vector,
+        alpha=query.hybrid_alpha,
+        limit=query.limit,
+        offset=query.offset,
+    )
 
 
 def _page(plan: Plan, total: int, hits: list[Hit]) -> SearchPage:
+    return SearchPage(hits=hits, total=total, next_offset=_next(plan, total, bool(hits)))
+
+
+def _next(plan: Plan, total: int, found: bool) -> int | None:
     end = plan.offset + plan.limit
-    return SearchPage(hits=hits, total=total, next_offset=end if hits and end < total else None)
+    return end if found and end < total else None

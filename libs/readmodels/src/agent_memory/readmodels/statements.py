@@ -1,6 +1,7 @@
 """FT.SEARCH statements, and what their replies say. Pure; user text gets in as words and tags of letters and digits only."""
 
 import math
+import re
 from collections.abc import Sequence
 from operator import neg
 from typing import Any, NamedTuple
@@ -14,6 +15,10 @@ from agent_memory.readmodels.words import Wanted
 Statement = tuple[str | bytes | int, ...]
 
 _TAIL: Statement = ("TIMEOUT", 5_000, "DIALECT", 2)
+_TAGS = re.compile(r"(?<!-)@(\w+):\{([^}]*)\}")
+_NO_TAG = "v_"
+STEMS, STEMS_IN_CONTEXT = "stems", "stems|before"
+"""Where words are looked for: in a document, or in it and in what was said before it."""
 EXACT_UP_TO = 2_000
 """With this many matching documents or fewer, comparing each of them is exact and as fast as walking the graph."""
 _COMMON_SHARE = 0.2
@@ -66,7 +71,7 @@ def within(index: str, where: str, vector: bytes, radius: float, k: int, fields:
 def best(index: str, where: str, k: int, fields: Sequence[str], scorer: str = "BM25STD") -> Statement:
     """The k best of the documents that match, by a scorer of the server's."""
     returned: Statement = ("RETURN", len(fields), *fields)
-    return ("FT.SEARCH", index, where, "SCORER", scorer, "WITHSCORES", *returned, "LIMIT", 0, k, *_TAIL)
+    return ("FT.SEARCH", index, unscored(where), "VERBATIM", "SCORER", scorer, "WITHSCORES", *returned, "LIMIT", 0, k, *_TAIL)
 
 
 def listing(index: str, where: str, offset: int, limit: int) -> Statement:
@@ -85,21 +90,36 @@ def freshest(
     return ("FT.AGGREGATE", index, query, "PARAMS", 2, "vector", vector, *page, *_TAIL)
 
 
-def any_word(wanted: Wanted) -> str:
-    """A clause for documents that have each phrase and, where there are other words, any of them."""
-    required = all_phrases(wanted)
-    optional = f"@text:({'|'.join(_clause(term) for term in wanted.terms)})" if wanted.terms else ""
-    return " ".join(filter(None, (required, optional)))
+def any_word(wanted: Wanted, fields: str = STEMS) -> str:
+    """A clause for documents that have each phrase and, where there are other words, any of the telling ones as stems."""
+    return " ".join(filter(None, (all_phrases(wanted), _any_stem(wanted.telling, fields))))
 
 
 def any_part(wanted: Wanted) -> str:
-    """A clause for documents that have any of the words or phrases."""
-    return f"@text:({'|'.join(_clause(part) for part in wanted.phrases + wanted.terms)})"
+    """A clause for documents that have any of the words as stems, or of the phrases. Common words earn no score."""
+    # Weights hold for unions, and a union of one is none.
+    common = f"({_any_stem([term for term in wanted.common for _ in range(2)])}=>{{$weight:0}})" if wanted.common else ""
+    phrases = [f"@text:({_clause(phrase)})" for phrase in wanted.phrases]
+    return f"({'|'.join(filter(None, (*phrases, _any_stem(wanted.telling), common)))})"
+
+
+def any_telling_part(wanted: Wanted) -> str:
+    """As `any_part`, of the telling words only."""
+    return any_part(msgspec.structs.replace(wanted, common=()))
 
 
 def all_phrases(wanted: Wanted) -> str:
-    """A clause for documents that have each phrase; empty without phrases."""
+    """A clause for documents that have each phrase, word by word; empty without phrases."""
     return " ".join(f"@text:({_clause(phrase)})" for phrase in wanted.phrases)
+
+
+def unscored(where: str) -> str:
+    """The same filters, earning no score: a tag would add as much as a rare word, and the more the shorter the document is."""
+    return _TAGS.sub(rf"(@\1:{{\2|{_NO_TAG}}})=>{{$weight:0}}", where)
+
+
+def _any_stem(terms: Sequence[tuple[str, ...]], fields: str = STEMS) -> str:
+    return f"@{fields}:({'|'.join(map(_clause, terms))})" if terms else ""
 
 
 def listed(reply: list[Any]) -> tuple[int, list[Row]]:
@@ -169,6 +189,5 @@ def _policy(known: Count | None) -> str:
 
 
 def _clause(part: Sequence[str]) -> str:
-    if len(part) == 1 and part[0].isalpha() and part[0].isascii() and part[0] not in ("inf", "nan"):
-        return part[0]
+    """Quoted, words stand side by side and each as it is."""
     return '"' + " ".join(part) + '"'

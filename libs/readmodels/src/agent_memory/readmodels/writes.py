@@ -11,8 +11,8 @@ from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from agent_memory.contracts.errors import Unavailable
-from agent_memory.contracts.streams import document_key
-from agent_memory.readmodels.documents import Delete, Kind, Upsert, Write
+from agent_memory.contracts.streams import document_key, turns_start
+from agent_memory.readmodels.documents import CONTEXT_BYTES, CONTEXT_EVENTS, Delete, Kind, Upsert, Write
 from agent_memory.readmodels.generations import Generation, changes_key
 
 TOMBSTONE_SECONDS = 3_600
@@ -28,6 +28,8 @@ def _script(name: str) -> tuple[str, str]:
 
 _UPSERT, _UPSERT_SHA = _script("upsert")
 _DELETE, _DELETE_SHA = _script("delete")
+_TURN, _TURN_SHA = _script("turn")
+_SCRIPTS = (_UPSERT, _DELETE, _TURN)
 
 
 class Applied(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,14 +49,14 @@ async def apply(redis: Redis, generations: Sequence[Generation], writes: Sequenc
         return Applied(changed=0, stale=0)
     async with redis.pipeline(transaction=False) as pipe:
         # Loading is cheap, and it spares a batch that would fail after a restart of the server.
-        pipe.script_load(_UPSERT)
-        pipe.script_load(_DELETE)
+        for script in _SCRIPTS:
+            pipe.script_load(script)
         for write in writes:
             _add(pipe, [one for one in generations if one.kind == write.kind], write, model)
         for kind in sorted({write.kind for write in writes}):
             pipe.set(changes_key(kind), os.urandom(8))
         results = await pipe.execute(raise_on_error=False)
-    counts = results[2 : 2 + len(writes)]
+    counts = results[len(_SCRIPTS) : len(_SCRIPTS) + len(writes)]
     for result in results:
         if isinstance(result, ResponseError):
             raise result
@@ -68,19 +70,33 @@ def tombstone_key(kind: Kind, scope_path: str, document_id: str) -> str:
 
 
 def _add(pipe: Any, generations: Sequence[Generation], write: Write, model: str) -> None:
-    tombstone = tombstone_key(write.kind, write.scope_path, write.id)
     match write:
         case Upsert():
             vector = write.fields["vector"]
             dimensions = len(vector) // _FLOAT_BYTES if isinstance(vector, bytes) else 0
-            keys = [_key(one, write) for one in generations if _fits(one, model, dimensions)]
-            if not keys:
+            generations = [one for one in generations if _fits(one, model, dimensions)]
+            if not generations:
                 raise Unavailable(f"no {write.kind} index of {model} is there to write to")
             fields = [part for field in write.fields.items() for part in field]
-            pipe.evalsha(_UPSERT_SHA, 1 + len(keys), tombstone, *keys, write.version, *fields)
+            if write.turn is None:
+                _run(pipe, _UPSERT_SHA, generations, write, write.version, *fields)
+            else:
+                _turn(pipe, generations, write, write.turn.session, write.turn.timestamp_ms, *fields)
+        case Delete(kind="timeline"):
+            _turn(pipe, generations, write, "", 0)
         case Delete():
-            keys = [_key(one, write) for one in generations]
-            pipe.evalsha(_DELETE_SHA, 1 + len(keys), tombstone, *keys, write.version, TOMBSTONE_SECONDS)
+            _run(pipe, _DELETE_SHA, generations, write, write.version, TOMBSTONE_SECONDS)
+
+
+def _run(pipe: Any, script: str, generations: Sequence[Generation], write: Write, *arguments: object) -> None:
+    keys = [tombstone_key(write.kind, write.scope_path, write.id), *(_key(one, write) for one in generations)]
+    pipe.evalsha(script, len(keys), *keys, *arguments)
+
+
+def _turn(pipe: Any, generations: Sequence[Generation], write: Write, session: str, timestamp_ms: int, *fields: object) -> None:
+    turns = [turns_start(write.kind, one.number, write.scope_path) for one in generations]
+    bounds = (TOMBSTONE_SECONDS, CONTEXT_EVENTS, CONTEXT_BYTES)
+    _run(pipe, _TURN_SHA, generations, write, write.version, write.id, session, timestamp_ms, *bounds, len(turns), *turns, *fields)
 
 
 def _fits(generation: Generation, model: str, dimensions: int) -> bool:

@@ -44,7 +44,7 @@ def _spec(kind: type[TagFilter | DateFilter], inner: Check) -> Spec:
 
 def _tag(inner: Check) -> Check:
     spec: dict[str, tuple[Check, object]] = {**_spec(TagFilter, inner), "startswith": (fields.nullable(fields.text), None)}
-    spec["not_eq"], spec["in_"] = spec["ne"], spec["any"]
+    spec["not_eq"], spec["in_"], spec["none"] = spec["ne"], spec["any"], (_none(inner), None)
 
     def check(value: object, loc: Loc, problems: Problems) -> TagFilter | None:
         given = _operators(value, loc, problems, spec)
@@ -52,14 +52,28 @@ def _tag(inner: Check) -> Check:
         _consistent(given, loc, problems)
         if len(problems.found) > before or all(operand is None for operand in given.values()):
             return None
-        not_eq, within = given.pop("not_eq"), given.pop("in_")
+        not_eq, within, none = given.pop("not_eq"), given.pop("in_"), given.pop("none")
+        if isinstance(none, list):
+            given["not_in"], none = [*(given["not_in"] or []), *none], None
         if within is not None:
             given["any"] = within if given["any"] is None else [value for value in given["any"] if value in within]
         if not_eq is not None and given["ne"] is not None:
             given["not_in"] = [*(given["not_in"] or []), not_eq]
         elif not_eq is not None:
             given["ne"] = not_eq
-        return TagFilter(**given)
+        return TagFilter(**given, none=none)
+
+    return check
+
+
+def _none(inner: Check) -> Check:
+    """Of the official client, values of which the field has none; of ours, whether the field is absent."""
+    several = fields.listing(inner, most=MOST_FILTER_VALUES)
+
+    def check(value: object, loc: Loc, problems: Problems) -> list[str] | bool | None:
+        if value is None or isinstance(value, list):
+            return None if value is None else list(several(value, loc, problems))
+        return fields.boolean(value, loc, problems)
 
     return check
 
@@ -199,9 +213,10 @@ _TIMELINE: Spec = {
     "session_id": (fields.nullable(fields.identifier), None),
     "from": (fields.nullable(timeline_ms), None),
     "to": (fields.nullable(timeline_ms), None),
-    "hybrid_alpha": (fields.number_between(0.0, 1.0), 0.7),
+    "hybrid_alpha": (fields.number_between(0.0, 1.0), 0.5),
     "limit": (fields.between(1, 100), 10),
     "offset": (fields.between(0, MOST_OFFSET), 0),
+    "group_by": (fields.nullable(fields.one_of("session")), None),
 }
 
 
@@ -219,4 +234,5 @@ def search_timeline(body: bytes, principal: Principal, problems: Problems) -> Se
         hybrid_alpha=given["hybrid_alpha"],
         limit=given["limit"],
         offset=given["offset"],
+        group_by=given["group_by"],
     )

@@ -10,7 +10,7 @@ from litestar.types import Receive, Scope, Send
 from agent_memory.contracts.codec import encode
 from agent_memory.contracts.records import TimelineEvent
 from agent_memory.eventlog.reader import EventPage
-from agent_memory.gateway.ports import Document, Page
+from agent_memory.gateway.ports import Document, Groups, Hit, Page
 from agent_memory.readmodels.standing import Scored
 
 DEPRECATION = "messages[].created_at will become required in the next major version. Please provide timestamps for all messages."
@@ -120,8 +120,18 @@ _event = msgspec.json.Decoder(TimelineEvent).decode
 
 def found_events(page: Page) -> bytes:
     """A page of events that were searched for; what they were stored with leaves out what is as usual."""
-    shown = [FoundEvent(**_fields(_event(hit.record)), score=hit.score, score_type=hit.score_type) for hit in page.hits]
-    return encode({"events": shown, "total": page.total, "next_offset": page.next_offset})
+    return encode({"events": _shown(page.hits), "total": page.total, "next_offset": page.next_offset})
+
+
+def found_sessions(page: Groups) -> bytes:
+    """A page of sessions that were searched for, each with its best events."""
+    shown = [(group.score, _shown(group.hits)) for group in page.groups if group.hits]
+    sessions = [{"session_id": events[0].session_id, "score": score, "events": events} for score, events in shown]
+    return encode({"sessions": sessions, "total": page.total, "next_offset": page.next_offset})
+
+
+def _shown(hits: Sequence[Hit]) -> list[FoundEvent]:
+    return [FoundEvent(**_fields(_event(hit.record)), score=hit.score, score_type=hit.score_type) for hit in hits]
 
 
 def found_memories(page: Page) -> bytes:

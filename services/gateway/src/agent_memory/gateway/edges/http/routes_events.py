@@ -71,8 +71,9 @@ async def post_search(request: HttpRequest) -> ASGIApp:
     await call.caught_up(TIMELINE_INDEX)
     with telemetry.measured("timeline.search", telemetry.SEARCH_SECONDS.labels(query.mode), "search", mode=query.mode):
         vector = None if query.mode == "keyword" else (await call.gateway.embedder.embed([query.text]))[0]
-        page = await call.gateway.timeline.search(query, vector)
-    return Answered(responses.found_events(page))
+        if query.group_by == "session":
+            return Answered(responses.found_sessions(await call.gateway.timeline.search_sessions(query, vector)))
+        return Answered(responses.found_events(await call.gateway.timeline.search(query, vector)))
 
 
 def handlers() -> list[Any]:
