@@ -178,6 +178,9 @@ class Ingest:
         async with self._store.reading() as writing:
             facts = await loading.load(requests, writing, self._cache)
             plan = self._decide(received, facts)
+            if plan.lost_races:
+                # What this replica remembers may be old, and a request that is repeated must hear what became of it.
+                raise Duplicate("a race is lost in the log only")
             await self._check_quiet(plan, writing)
         first = await self._store.append(plan.batch, requests[0].now_ms)
         return self._committed(received, plan, facts, first)

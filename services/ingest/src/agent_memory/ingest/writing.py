@@ -7,7 +7,7 @@ import msgspec
 
 from agent_memory.contracts.codec import encode
 from agent_memory.contracts.envelope import CommandEnvelope, EventEnvelope
-from agent_memory.contracts.errors import Fault
+from agent_memory.contracts.errors import Conflict, Fault
 from agent_memory.contracts.replies import AnyReply, Failed
 from agent_memory.eventlog.relay import Published
 from agent_memory.eventlog.rows import Batch, CommandOutcome, NewEvent, SessionRow
@@ -79,6 +79,11 @@ class Plan(msgspec.Struct, kw_only=True):
     def refuse(self, entry_id: bytes, fault: Fault) -> None:
         """A command that ends without a trace in the log."""
         self.planned.append(Planned(entry_id=entry_id, reply=Failed(fault=fault)))
+
+    @property
+    def lost_races(self) -> bool:
+        """Whether a command was refused because of what somebody else did."""
+        return any(isinstance(one.reply, Failed) and one.reply.fault.name == Conflict.__name__ for one in self.planned)
 
     def finish(self, facts: Facts) -> None:
         """Adds what is written once per session, however many commands changed it."""
