@@ -91,7 +91,7 @@ async def _run(stack: Stack, screen: Console, seed: int, given: argparse.Namespa
         await asyncio.gather(*load)
         screen.print(f"the load has ended after {time.monotonic() - began:.0f} s; accounting")
         await asyncio.to_thread(stack.wait_ready, GRACE_SECONDS)
-        where = Servers(stack.database_url, stack.redis_url)
+        where = Servers(stack.database_url, stack.redis_url, stack.state.working_memory_redis_url)
         await waited(where.database_url, where.redis_url, 1.0)
         account = await taken(ledger, sender(), where, patience)
     run = Run(

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 from redis.asyncio import Redis
@@ -27,6 +27,12 @@ class Servers(msgspec.Struct, frozen=True):
 
     database_url: str
     redis_url: str
+    views_url: str = ""
+
+    @property
+    def caches(self) -> list[str]:
+        """Every Redis: that of working memory may be another."""
+        return list(dict.fromkeys([self.redis_url, self.views_url or self.redis_url]))
 
 
 class Account(msgspec.Struct, kw_only=True):
@@ -57,7 +63,7 @@ async def taken(ledger: Ledger, sender: Sender, where: Servers, patience: float)
     await _sessions(ledger, sender, account)
     await _memories(ledger, sender, account)
     await _events(ledger, sender, account)
-    async with opened(where.database_url, where.redis_url) as system:
+    async with opened(where.database_url, where.redis_url, views_url=where.views_url) as system:
         account.invariants = await check_all(system)
         account.dead_letters = await system.redis.xlen(DEAD_LETTERS)
         if system.head < ledger.position:
@@ -138,9 +144,16 @@ async def _rebuilt(where: Servers, account: Account, patience: float) -> None:
     """All views from nothing, and their digests before and after."""
     async with Redis.from_url(where.redis_url, protocol=2) as redis:
         account.live = await digests(redis)
-        await redis.flushall()
+        await flush(where.caches)
         account.lagging |= not await waited(where.database_url, where.redis_url, patience)
         account.rebuilt = await digests(redis)
+
+
+async def flush(urls: Sequence[str]) -> None:
+    """Every view is gone."""
+    for url in urls:
+        async with Redis.from_url(url, protocol=2) as redis:
+            await redis.flushall()
 
 
 async def digests(redis: Redis) -> dict[str, str]:

@@ -6,11 +6,11 @@ import time
 from collections.abc import Callable
 
 import msgspec
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from agent_memory.embedded.errors import StackError
 from agent_memory.embedded.supervisor import Stack
+from chaos.account import Servers, flush
 
 FLUSH = "FLUSHALL"
 FLUSHES = 2
@@ -62,8 +62,7 @@ async def _until_done(stack: Stack, blow: str) -> None:
     while True:
         try:
             if blow == FLUSH:
-                async with Redis.from_url(stack.redis_url) as redis:
-                    await redis.flushall()
+                await flush(Servers(stack.database_url, stack.redis_url, stack.state.working_memory_redis_url).caches)
             else:
                 await asyncio.to_thread(stack.kill, blow)
         except (StackError, RedisError, OSError):

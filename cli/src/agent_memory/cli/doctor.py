@@ -51,7 +51,7 @@ async def _examine(where: Servers, *, quick: bool, wait: float, messages_too: bo
     began = time.monotonic()
     if wait and not await waited(where.database_url, where.redis_url, wait):
         note(f"views still lag after {wait:g} s")
-    async with opened(where.database_url, where.redis_url, messages_too=messages_too) as system:
+    async with opened(where.database_url, where.redis_url, views_url=where.views_url, messages_too=messages_too) as system:
         seen = await condition(system)
         results = await check_all(system, quick=quick)
     ok = all(result.ok for result in results)

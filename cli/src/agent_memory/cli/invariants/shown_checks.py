@@ -96,9 +96,9 @@ async def _compared(
     system: System, recount: Recount, verdicts: Verdicts, checkpoints: dict[str, int], streams: Sequence[str] | None
 ) -> None:
     since = {name: min(position, system.head) for name, position in checkpoints.items()}
-    if (await views_check.sessions(system.redis, recount, _fresh(), streams)).any:
+    if (await views_check.sessions(system.views, recount, _fresh(), streams)).any:
         await asyncio.sleep(system.settle_seconds)
-    views = await views_check.sessions(system.redis, recount, verdicts, streams)
+    views = await views_check.sessions(system.views, recount, verdicts, streams)
     compared: list[tuple[str, Differences]] = [("", views)]
     for name, kind in INDEXES.items():
         found = await documents_check.compare(system.redis, kind, recount, since[name], verdicts, sample=streams is not None)

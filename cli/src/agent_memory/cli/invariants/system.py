@@ -21,12 +21,13 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
     """`log` reads one moment of the log: what is recorded while a check runs does not appear half-way.
 
     `settle_seconds`: how long a view may be behind. It is written right after its commit; when ingest dies between the two,
-    another replica sees to it within about so long.
+    another replica sees to it within about so long. `views`: where working memory lies, often `redis` itself.
     """
 
     log: Connection
     now: Connection
     redis: Redis
+    views: Redis
     head: int
     messages_too: bool = False
     settle_seconds: float = SETTLE_SECONDS
@@ -34,20 +35,37 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
 
 @asynccontextmanager
 async def opened(
-    database_url: str, redis_url: str, *, messages_too: bool = False, settle_seconds: float = SETTLE_SECONDS
+    database_url: str,
+    redis_url: str,
+    *,
+    views_url: str = "",
+    messages_too: bool = False,
+    settle_seconds: float = SETTLE_SECONDS,
 ) -> AsyncIterator[System]:
-    """Connections to both servers, closed at the end. Raises Unavailable naming the one that does not answer."""
+    """Connections to all servers, closed at the end. Raises Unavailable naming the one that does not answer."""
     redis = Redis.from_url(redis_url, protocol=2, socket_connect_timeout=3)
+    apart = views_url not in ("", redis_url)
+    views = Redis.from_url(views_url, protocol=2, socket_connect_timeout=3) if apart else redis
     try:
         async with connected(database_url) as log, connected(database_url) as now:
             await redis.ping()
+            await views.ping()
             async with log.transaction():
                 await log.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
                 head = await number(log, "SELECT position FROM log_head")
-                yield System(log=log, now=now, redis=redis, head=head, messages_too=messages_too, settle_seconds=settle_seconds)
+                yield System(
+                    log=log,
+                    now=now,
+                    redis=redis,
+                    views=views,
+                    head=head,
+                    messages_too=messages_too,
+                    settle_seconds=settle_seconds,
+                )
     except (RedisError, OSError) as error:
         raise Unavailable(f"Redis does not answer: {error}") from error
     finally:
+        await views.aclose()
         await redis.aclose()
 
 

@@ -47,6 +47,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     environment: dict[str, str]
     database_url: str
     redis_url: str
+    working_memory_redis_url: str
     embeddings_url: str
     http_urls: list[str]
     grpc_port: int
@@ -75,6 +76,7 @@ def make_plan(home: Home, environment: Mapping[str, str], replicas: Mapping[str,
         environment=common,
         database_url=common["DATABASE_URL"],
         redis_url=common["REDIS_URL"],
+        working_memory_redis_url=settings.working_memory_redis_url,
         embeddings_url=common.get("EMBEDDINGS_URL", ""),
         http_urls=[f"http://{_reachable(settings.host)}:{part.port}" for part, _ in gateways],
         grpc_port=gateways[0][1].grpc_port if gateways else 0,

@@ -43,6 +43,7 @@ class StackState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     started_ms: int
     database_url: str = ""
     redis_url: str = ""
+    working_memory_redis_url: str = ""
     embeddings_url: str = ""
     http_urls: list[str] = []
     grpc_port: int = 0

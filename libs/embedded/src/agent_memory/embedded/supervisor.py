@@ -257,7 +257,13 @@ class Stack:
         if plan is None:
             return state
         reached = {name: getattr(plan, name) for name in ("database_url", "redis_url", "embeddings_url", "http_urls", "grpc_port")}
-        return msgspec.structs.replace(state, **reached, mcp_port=plan.mcp_port, postgres_data=plan.postgres_data)
+        return msgspec.structs.replace(
+            state,
+            **reached,
+            working_memory_redis_url=plan.working_memory_redis_url,
+            mcp_port=plan.mcp_port,
+            postgres_data=plan.postgres_data,
+        )
 
     def _unready(self) -> list[str]:
         return [running.part.name for running in self._running if not running.ready]

@@ -43,7 +43,9 @@ class RedisCommandBus:
         timeout_seconds: float,
         new_id: Callable[[], str],
         now_ms: Callable[[], int],
+        views_url: str = "",
     ) -> None:
+        """`views_url`: where working memory is shown, when that is not where the bus is."""
         self._outcomes = outcomes
         self._gateway_id = gateway_id
         self._timeout = timeout_seconds
@@ -51,6 +53,7 @@ class RedisCommandBus:
         self._now_ms = now_ms
         self._waiting: dict[str, Waiting] = {}
         self._sender = Pipelined(redis_url)
+        self._views = Pipelined(views_url) if views_url not in ("", redis_url) else self._sender
         self._listener = ReplyListener(redis_url, replies_channel(gateway_id), heard=self._heard, back=self._back, down=self._down)
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -65,6 +68,8 @@ class RedisCommandBus:
             task.cancel()
         await self._listener.stop()
         await self._sender.stop()
+        if self._views is not self._sender:
+            await self._views.stop()
 
     async def listening(self) -> bool:
         """Whether replies can be heard now."""
@@ -141,9 +146,9 @@ class RedisCommandBus:
         for session_id in sessions_of(waiting.command):
             keys = working_memory_keys(session_stream(waiting.scope, session_id))
             if isinstance(found.reply, WorkingMemoryChanged):
-                await self._sender.send("EVAL", DROP_STALE, len(keys), *keys, found.reply.version)
+                await self._views.send("EVAL", DROP_STALE, len(keys), *keys, found.reply.version)
             else:
-                await self._sender.send("UNLINK", *keys)
+                await self._views.send("UNLINK", *keys)
 
     def _heard(self, reply: ReplyEnvelope) -> None:
         found = self._waiting.get(reply.command_id)

@@ -22,6 +22,8 @@ DEFAULTS = IngestSettings()
 async def serve(settings: Settings, own: IngestSettings = DEFAULTS) -> None:
     """Runs ingest and its relay until told to stop."""
     redis = connect_redis(settings.redis_url)
+    apart = settings.views_redis_url != settings.redis_url
+    views = connect_redis(settings.views_redis_url) if apart else redis
     connections = Connections(settings.database_url, size=own.connections)
     reader = LogReader(connections)
 
@@ -29,9 +31,9 @@ async def serve(settings: Settings, own: IngestSettings = DEFAULTS) -> None:
         telemetry.RELAY_POSITION.set(position)
 
     relay = Relay(settings.database_url, reader, redis, on_published=on_published)
-    ingest = Ingest(EventStore(connections), redis, relay)
+    ingest = Ingest(EventStore(connections), redis, relay, views=views)
     commits = GroupCommit(ingest, batch=own.batch)
-    reconciler = Reconciler(connections, redis)
+    reconciler = Reconciler(connections, views)
     broker = make_broker(settings)
     subscribe(
         broker,
@@ -50,9 +52,11 @@ async def serve(settings: Settings, own: IngestSettings = DEFAULTS) -> None:
         broker=broker,
         tasks=[commits.write, commits.answer, relay.run, reconciler.run],
         drain=commits.drain,
-        checks={"postgres": answers(reader.head), "redis": answers(redis.ping)},
+        checks={"postgres": answers(reader.head), "redis": answers(redis.ping)}
+        | ({"working memory": answers(views.ping)} if apart else {}),
     )
     await connections.close()
+    await views.aclose()
     await redis.aclose()
 
 

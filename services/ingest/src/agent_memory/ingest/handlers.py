@@ -25,8 +25,9 @@ from agent_memory.ingest import loading
 from agent_memory.ingest.cache import SessionCache
 from agent_memory.ingest.domain import decide
 from agent_memory.ingest.facts import Facts, Request, session_streams
+from agent_memory.ingest.showing import ShownApart, ShownWithAnswers
 from agent_memory.ingest.writing import Plan, Planned
-from agent_memory.readmodels.sessions import SessionWriter, ViewWrite
+from agent_memory.readmodels.sessions import ViewWrite
 from agent_memory.runtime import telemetry
 from agent_memory.runtime.broker import Entry
 from agent_memory.runtime.dead_letters import DeadLetter, bury
@@ -36,10 +37,16 @@ log = structlog.get_logger("ingest")
 DATA = DATA_FIELD.encode()
 CRASHING_DELIVERIES = 5
 SET_ASIDE = "waiting-for-postgres"
-"""Consumer that holds commands while Postgres is away, until a replica claims them again."""
+"""Consumer that holds commands while Postgres or working memory is away, until a replica claims them again."""
 
 AWAY = Fault(
     name="Unavailable", detail="the event log cannot be reached; send the same request again with the same Idempotency-Key"
+)
+
+
+NOT_SHOWN = Fault(
+    name="Unavailable",
+    detail="recorded, but working memory cannot be brought up to date; send the same request again with the same Idempotency-Key",
 )
 
 
@@ -69,11 +76,20 @@ class Answers(msgspec.Struct):
 class Ingest:
     """Handles batches of commands. Doing a command twice does nothing: its id is in the log with its outcome."""
 
-    def __init__(self, store: EventStore, redis: Redis, relay: Relay, *, clock_ms: Callable[[], int] | None = None) -> None:
+    def __init__(
+        self,
+        store: EventStore,
+        redis: Redis,
+        relay: Relay,
+        *,
+        views: Redis | None = None,
+        clock_ms: Callable[[], int] | None = None,
+    ) -> None:
+        """`views`: where working memory is shown, when that is not where the bus is."""
         self._store = store
         self._redis = redis
         self._relay = relay
-        self._views = SessionWriter(redis)
+        self._show = ShownWithAnswers(redis) if views is None or views is redis else ShownApart(views)
         self._cache = SessionCache()
         self._clock_ms = clock_ms or (lambda: int(time.time() * 1000))
         self._turn = asyncio.Lock()
@@ -101,18 +117,21 @@ class Ingest:
 
     async def answer(self, answers: Answers) -> None:
         """Shows, tells and acknowledges what was recorded. May overlap with the next batch: a view that is older than the
-        one shown is refused.
+        one shown is refused. What cannot be shown is not answered as done: it stays pending, and is shown when it is claimed again.
         """
         if not answers.answered:
             return
         pipeline = self._redis.pipeline(transaction=False)
-        self._views.queue(answers.views, pipeline)
-        for answer in answers.answered:
+        behind = await self._show.show(answers.views, pipeline)
+        done, late = _parted(answers.answered, behind)
+        if late:
+            await self._set_aside([one.received for one in late], NOT_SHOWN)
+        for answer in done:
             envelope = answer.received.envelope
             if envelope.reply_to:
                 body = encode(ReplyEnvelope(command_id=envelope.id, position=answer.position, reply=answer.reply))
                 pipeline.publish(replies_channel(envelope.reply_to), body)
-        self._acknowledge(pipeline, [answer.received.entry.id for answer in answers.answered])
+        self._acknowledge(pipeline, [answer.received.entry.id for answer in done])
         await pipeline.execute()
 
     async def _receive(self, entries: Sequence[Entry]) -> list[Received]:
@@ -270,10 +289,14 @@ class Ingest:
         """
         telemetry.ERRORS.labels("ingest", "LogUnavailable").inc()
         log.warning("log unavailable", error=error.args[0], commands=len(received))
+        await self._set_aside(received, AWAY)
+
+    async def _set_aside(self, received: list[Received], fault: Fault) -> None:
+        """Tells who waits, and leaves the commands pending until a replica claims them again."""
         pipeline = self._redis.pipeline(transaction=False)
         for one in received:
             if one.envelope.reply_to:
-                body = encode(ReplyEnvelope(command_id=one.envelope.id, reply=Failed(fault=AWAY)))
+                body = encode(ReplyEnvelope(command_id=one.envelope.id, reply=Failed(fault=fault)))
                 pipeline.publish(replies_channel(one.envelope.reply_to), body)
         ids = [one.entry.id for one in received]
         pipeline.xclaim(COMMANDS, INGEST_GROUP, SET_ASIDE, 0, ids, retrycount=1, justid=True)
@@ -293,6 +316,16 @@ class Ingest:
             pipeline.publish(replies_channel(envelope.reply_to), reply)
         self._acknowledge(pipeline, [entry.id])
         await pipeline.execute()
+
+
+def _parted(answered: list[Answered], behind: frozenset[str]) -> tuple[list[Answered], list[Answered]]:
+    """Those whose sessions are shown, and those of which one is behind."""
+    if not behind:
+        return answered, []
+    late = [not behind.isdisjoint(session_streams(one.received.request)) for one in answered]
+    return [one for one, is_late in zip(answered, late, strict=True) if not is_late], [
+        one for one, is_late in zip(answered, late, strict=True) if is_late
+    ]
 
 
 def count_accepted(one: Received, planned: Planned) -> None:
