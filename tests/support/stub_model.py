@@ -9,7 +9,7 @@ import asyncio
 import binascii
 import signal
 from collections import Counter, OrderedDict
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, Literal
 
@@ -56,6 +56,12 @@ class StubModel:
         self.headers: list[dict[str, str]] = []
         self.replies: list[str] = []
         """What the next completions say; then, the last message is repeated."""
+        self.charged: dict[str, str] = {}
+        """Completions that were paid for, by idempotency key: asked again with the same key, an answer costs nothing."""
+        self.refuse_completions_with = ""
+        """400 for any completion that is asked about this text."""
+        self.before_answering: Callable[[], object] | None = None
+        """Called once, when the next completion is paid for and not yet on its way."""
         self.finish_reason = "stop"
         self.base_url = ""
         self._hash = {dimensions: HashEmbedder(dimensions)}
@@ -165,7 +171,15 @@ class StubModel:
         if (bad := await self._misbehave(request)) is not None:
             return bad
         asked = msgspec.json.decode(body, type=_Chat)
-        text = self.replies.pop(0) if self.replies else str(asked.messages[-1]["content"])
+        if self.refuse_completions_with and self.refuse_completions_with in str(asked.messages):
+            return web.json_response({"error": {"message": "stub does not speak of that"}}, status=400)
+        key = request.headers.get("Idempotency-Key") or f"without a key: {len(self.charged)}"
+        if key not in self.charged:
+            self.charged[key] = self.replies.pop(0) if self.replies else str(asked.messages[-1]["content"])
+        text = self.charged[key]
+        if self.before_answering is not None:
+            hurt, self.before_answering = self.before_answering, None
+            hurt()
         prompt = sum(len(str(message["content"])) for message in asked.messages) // 4
         choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": self.finish_reason}
         used = {"prompt_tokens": prompt, "completion_tokens": len(text) // 4, "total_tokens": prompt + len(text) // 4}

@@ -108,28 +108,30 @@ class Extraction:
     async def _read_apart(self, stream: str, strategy: Strategy, part: Sequence[Piece]) -> None:
         """When a part is refused for what it says, its halves are asked about, so that one message fails alone."""
         try:
-            await self._read(stream, strategy, part)
+            await self._read(stream, strategy, part, await self._lines_before(stream, part))
         except CompletionRefused as error:
-            if len(part) == 1 or not error.about_input:
+            if not error.about_input:
                 raise
-            middle, last = len(part) // 2, error
-            failed = False
-            for half in (part[:middle], part[middle:]):
+            if len(part) == 1:
+                await self._read(stream, strategy, part, [])  # it may be the lines before that are not to be spoken of
+                return
+            refused: CompletionRefused | None = None
+            for half in (part[: len(part) // 2], part[len(part) // 2 :]):
                 try:
                     await self._read_apart(stream, strategy, half)
                 except CompletionRefused as again:
-                    failed, last = True, again
-            if failed:
-                raise last from None
+                    refused = again
+            if refused is not None:
+                raise refused from None
 
-    async def _read(self, stream: str, strategy: Strategy, part: Sequence[Piece]) -> None:
+    async def _read(self, stream: str, strategy: Strategy, part: Sequence[Piece], before: Sequence[str]) -> None:
         scope, session_id = owner_of(stream)
         reading = Reading(
             scope=scope,
             session_id=session_id,
             strategy=strategy,
             said=[piece.said for piece in part],
-            before=await self._lines_before(stream, part[0].version),
+            before=before,
             recorded_at=to_datetime(max(piece.recorded_ms for piece in part)),
         )
         drawn, completion = await (self._summed_up(reading) if strategy.strategy == "summary" else self._drawn(reading))
@@ -155,11 +157,14 @@ class Extraction:
         answer = await self._model.ask(asked, strategies.summary_answered, schema=prompts.SUMMARY_SCHEMA)
         return [strategies.summary_record(answer.value, reading, so_far)], answer.completion
 
-    async def _lines_before(self, stream: str, version: int) -> list[str]:
-        rows = await self._history.before(stream, version, type_=EventRecorded.__name__, limit=LINES_BEFORE)
+    async def _lines_before(self, stream: str, part: Sequence[Piece]) -> list[str]:
+        rows = await self._history.before(stream, part[0].version, type_=EventRecorded.__name__, limit=LINES_BEFORE)
         events = [decode_event(row.type, row.data) for row in rows]
         said = [event.event for event in events if isinstance(event, EventRecorded)]
-        return [f"{event.role}: {event.text[:LONGEST_LINE]}" for event in said if event.text.strip()]
+        # A message that was edited was recorded before its newest text.
+        read_now = {piece.said.event_id for piece in part}
+        lines = [event for event in said if event.text.strip() and event.event_id not in read_now]
+        return [f"{event.role}: {event.text[:LONGEST_LINE]}" for event in lines]
 
     async def _pieces(self, stream: str, unread: dict[str, int]) -> list[Piece]:
         """The unread messages with their newest text, in the order in which it was recorded."""
