@@ -138,6 +138,10 @@ class MemorySystem:
                 return replies.MemoriesStored(memory_ids=ids, outcomes=["created"] * len(ids))
             case commands.EditMemory():
                 return self._edit(command)
+            case commands.UnmergeMemory(memory_id=memory_id, within=within):
+                if not self._reached(memory_id, within):
+                    raise NotFound("no such memory")
+                return replies.MemoryChanged(record=msgspec.Raw(encode(self.records[memory_id])))
             case commands.ForgetMemories(memory_ids=memory_ids, within=within):
                 gone = [each for each in memory_ids if self._reached(each, within)]
                 for each in gone:

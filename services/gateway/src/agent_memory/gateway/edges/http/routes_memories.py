@@ -10,7 +10,7 @@ from agent_memory.contracts.errors import NotFound
 from agent_memory.contracts.records import Scope
 from agent_memory.contracts.replies import MemoriesForgotten, MemoryChanged
 from agent_memory.contracts.streams import MEMORY_INDEX
-from agent_memory.gateway.edges.http import fields, responses, routes_unified
+from agent_memory.gateway.edges.http import fields, responses, routes_history, routes_unified
 from agent_memory.gateway.edges.http.body import decode
 from agent_memory.gateway.edges.http.call import Call, HttpRequest, opened
 from agent_memory.gateway.edges.http.finding import enabled, found, optimizing
@@ -21,8 +21,8 @@ from agent_memory.gateway.edges.http.responses import Answered
 ROOT = "/v1/long-term-memory"
 SEARCH = "/v1/long-term-memory/search"
 PREFIX = b"/v1/long-term-memory/"
-ONE = ["/v1/long-term-memory/{memory_id:path}", SEARCH, "/v1/long-term-memory/forget"]
-"""A memory may be called "search" or "forget": only a POST to that path does so."""
+ONE = ["/v1/long-term-memory/{memory_id:path}", SEARCH, "/v1/long-term-memory/forget", routes_history.COMPACT]
+"""A memory may be called "search", "forget" or "compact": only a POST to that path does so."""
 
 
 @post(ROOT, status_code=200)
@@ -42,9 +42,18 @@ async def stored(call: Call) -> Answered:
 
 @get(ONE, status_code=200)
 async def get_memory(request: HttpRequest) -> ASGIApp:
-    """One memory, as the log has it now."""
+    """One memory, as the log has it now or had it at `as_of`; what happened to it, when the path ends in `/history`."""
     call = await _opened(request)
+    if routes_history.asks_history(call):
+        return await routes_history.history(call, _read)
+    return await _read(call)
+
+
+async def _read(call: Call) -> Answered:
     memory_id = call.id_in_path(PREFIX, "memory_id")
+    moment = routes_history.moment_of(call)
+    if moment is not None:
+        return await routes_history.memory_then(call, memory_id, moment)
     await call.caught_up()
     record = await call.gateway.log.memory_record(call.principal.tenant, memory_id)
     if record is None:
@@ -108,4 +117,4 @@ def _not_found(memory_id: str) -> NotFound:
 
 def handlers() -> list[Any]:
     """The routes of long-term memory."""
-    return [create_memories, get_memory, patch_memory, delete_memories, post_search]
+    return [create_memories, get_memory, patch_memory, delete_memories, post_search, *routes_history.handlers()]

@@ -19,6 +19,7 @@ from agent_memory.gateway.edges.http.preconditions import etag, expected_version
 from agent_memory.gateway.edges.http.requests_search import MOST_OFFSET
 from agent_memory.gateway.edges.http.requests_sessions import Rules, SessionRequest, append_messages, replace_session
 from agent_memory.gateway.edges.http.responses import Answered
+from agent_memory.gateway.edges.http.routes_history import moment_of, session_then
 from agent_memory.gateway.edges.http.windows import Window, seen, window_of
 from agent_memory.gateway.ports import Answer, Document
 from agent_memory.gateway.sessions import empty, replaced
@@ -59,6 +60,12 @@ async def read_session(call: Call) -> Answered:
     session_id = call.id_in_path(PREFIX, "session_id")
     scope = call.scope()
     window = window_of(call)
+    moment = moment_of(call)
+    if moment is not None:
+        then = await session_then(call, scope, session_id, moment)
+        if then is None:
+            raise NotFound(f"Session {session_id} not found")
+        return await shown(call, then, window)
     await call.caught_up()
     document = await call.gateway.sessions.read(scope, session_id)
     if document is not None:
