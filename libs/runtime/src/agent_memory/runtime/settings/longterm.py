@@ -38,9 +38,9 @@ class LongTermMemorySettings(WorkingMemorySettings, frozen=True, kw_only=True):
     compact_semantic_duplicates: bool = True
     """Merge also memories that say the same in other words; without it, those of equal text alone."""
     compaction_every_minutes: int = 10
+    """How often memories are looked through for duplicates."""
     summary_view_refresh_every_minutes: int = 60
     """How often summary views that are continuous are made anew."""
-    """How often memories are looked through for duplicates."""
     llm_task_timeout_minutes: int = 5
     """Longest wait of a request for background work that asks a model."""
     forgetting_enabled: bool = False

@@ -1,15 +1,11 @@
 """Text of the environment to values, as laxly as applications are used to."""
 
-import os
 from collections.abc import Mapping
-from typing import Any, TypeVar, get_args
+from typing import Any, TypeVar, get_args, get_origin
 
 import msgspec
 
-from agent_memory.runtime.settings.accepted import Accepted
-from agent_memory.runtime.settings.checks import complaint
 from agent_memory.runtime.settings.kinds import marks, shown
-from agent_memory.runtime.settings.settings import Settings
 
 YES = frozenset({"1", "true", "t", "yes", "y", "on"})
 NO = frozenset({"0", "false", "f", "no", "n", "off"})
@@ -19,16 +15,6 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 class SettingsError(Exception):
     """A setting has a value that cannot be used; the text names it and says what would do."""
-
-
-def load(environment: Mapping[str, str] | None = None) -> Settings:
-    """Settings from the environment. Raises SettingsError naming the first variable that does not fit."""
-    environment = os.environ if environment is None else environment
-    settings = parsed(Settings, environment)
-    parsed(Accepted, environment)
-    if (wrong := complaint(settings)) is not None:
-        raise SettingsError(wrong)
-    return settings
 
 
 def parsed(struct: type[S], environment: Mapping[str, str]) -> S:
@@ -49,13 +35,16 @@ def parsed(struct: type[S], environment: Mapping[str, str]) -> S:
 
 
 def _value(raw: str, kind: Any) -> Any:
-    if kind is bool:
+    if kind is bool or bool in get_args(kind):
         word = raw.lower()
         if word not in YES | NO:
             raise msgspec.ValidationError("true or false, yes or no, on or off, 1 or 0")
         return word in YES
-    if raw.startswith("[") and getattr(kind, "__origin__", None) in (list, tuple):
-        return msgspec.json.decode(raw, type=kind)
+    if get_origin(kind) in (list, tuple):
+        try:
+            return msgspec.json.decode(raw, type=kind)
+        except msgspec.MsgspecError as error:
+            raise msgspec.ValidationError(f'a JSON list such as ["RS256"] ({error})') from None
     if choices := [choice for choice in get_args(kind) if isinstance(choice, str)]:
         raw = next((choice for choice in choices if choice.lower() == raw.lower()), "")
         if not raw:
@@ -64,4 +53,4 @@ def _value(raw: str, kind: Any) -> Any:
 
 
 def _is_text(kind: Any) -> bool:
-    return kind is str or (get_args(kind)[:1] == (str,) and "address" not in marks(kind))
+    return kind is str or "secret" in marks(kind)
