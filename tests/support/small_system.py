@@ -81,6 +81,10 @@ class SmallSystem:
             envelope = CommandEnvelope(id=f"c{self._sequence}", scope=scope or Scope(), issued_ms=1, command=command)
             await self._ingest.handle([Entry(f"{self._sequence}-0".encode(), {b"__data__": encode(envelope)})])
 
+    async def handle(self, entries: Sequence[Entry]) -> None:
+        """Entries of the bus through ingest."""
+        await self._ingest.handle(list(entries))
+
     async def deliver(self) -> list[CommandEnvelope]:
         """What services have put on the bus, through ingest in its order. Returns it."""
         sent = [decode_command(fields[DATA_FIELD.encode()]) for _, fields in await self.redis.xrange(COMMANDS)]

@@ -148,7 +148,7 @@ def test_filters_are_understood(given_: dict[str, object], field: str, expected:
     ],
 )
 def test_filters_that_make_no_sense_are_refused(given_: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match="filter|memory_type"):
+    with pytest.raises(ValueError, match=r"filter|memory_type"):
         view_filters(given_)
 
 
