@@ -17,6 +17,7 @@ from agent_memory.cli.registry import COMMANDS, CommandSpec
 from agent_memory.contracts.errors import MemoryFault
 from agent_memory.embedded.errors import StackError
 from agent_memory.runtime.settings import SettingsError
+from agent_memory.runtime.settings.dotenv import adopt_dotenv
 
 INTERRUPTED = 130
 
@@ -25,6 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line and exits with its code. An error is one line and a hint; --debug adds the traceback."""
     given = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in _before_command(given)
+    adopt_dotenv()
     try:
         application(_named(given))(args=given, prog_name="agent-memory")
     except KeyboardInterrupt:

@@ -15,6 +15,7 @@ from agent_memory.runtime.embed_remote import RemoteEmbedder
 from agent_memory.runtime.embed_tokens import Limits
 from agent_memory.runtime.embed_vectors import Embedder, EmbeddingRefused, EmbeddingUnusable, packed, unpacked
 from agent_memory.runtime.llm_catalogue import known
+from agent_memory.runtime.llm_credentials import credentials
 from agent_memory.runtime.llm_http import Endpoint, ProviderHttp, endpoint
 from agent_memory.runtime.llm_retry import PATIENT, PROMPT, Persistence
 from agent_memory.runtime.settings import Settings, SettingsError
@@ -115,7 +116,14 @@ def _create(settings: Settings, *, for_queries: bool) -> Embedder:
         from agent_memory.runtime.llm_litellm import Litellm  # noqa: PLC0415
 
         return LitellmEmbedder(
-            Litellm(name, timeout=timeout, persistence=Persistence(name, patience=patience)), dimensions=dimensions, shorten=shorten
+            Litellm(
+                name,
+                timeout=timeout,
+                persistence=Persistence(name, patience=patience),
+                credentials=credentials(name, settings),
+            ),
+            dimensions=dimensions,
+            shorten=shorten,
         )
     http = _provider(settings, timeout=timeout, for_queries=for_queries)
     if name in _LOCAL_NAMES:

@@ -7,6 +7,7 @@ import msgspec
 
 from agent_memory.contracts.errors import Refused, Unavailable
 from agent_memory.runtime.llm_catalogue import cost
+from agent_memory.runtime.llm_credentials import credentials, is_anthropic
 from agent_memory.runtime.llm_http import IDEMPOTENCY_KEY, ProviderHttp, endpoint
 from agent_memory.runtime.llm_litellm import Litellm
 from agent_memory.runtime.llm_retry import ProviderRefused
@@ -92,7 +93,9 @@ def create_completer(settings: Settings, *, fast: bool = False) -> Completer:
     if not name or name.lower() == "none":
         return Unconfigured()
     if _elsewhere(name):
-        return LitellmCompleter(Litellm(name, timeout=timeout))
+        if is_anthropic(name) and not settings.anthropic_api_key:
+            return Unconfigured()
+        return LitellmCompleter(Litellm(name, timeout=timeout, credentials=credentials(name, settings)))
     try:
         where = endpoint(settings.openai_api_base)
     except ValueError as error:
@@ -114,7 +117,7 @@ class Unconfigured:
 
     async def complete(self, messages: Messages, *, json_schema: Mapping[str, Any] | None = None, key: str = "") -> Completion:
         """Raises NoModel."""
-        raise NoModel("no model is configured: set OPENAI_API_KEY, or OPENAI_API_BASE, and GENERATION_MODEL")
+        raise NoModel("no model is configured: set OPENAI_API_KEY, or OPENAI_API_BASE, or ANTHROPIC_API_KEY, and GENERATION_MODEL")
 
     async def close(self) -> None:
         """Nothing to close."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from agent_memory.runtime.llm_http import RETRIED, without_key
@@ -21,10 +21,15 @@ def _load() -> Any:
 
 
 class Litellm:
-    """Calls models by litellm's names (`ollama/…`, `bedrock/…`); their keys are the environment variables litellm documents."""
+    """Calls models by litellm's names (`ollama/…`, `bedrock/…`). `credentials` go with every call; a provider that needs others
+    has them from the environment variables litellm documents.
+    """
 
-    def __init__(self, model: str, *, timeout: float, persistence: Persistence | None = None) -> None:
+    def __init__(
+        self, model: str, *, timeout: float, persistence: Persistence | None = None, credentials: Mapping[str, str] | None = None
+    ) -> None:
         self.model = model
+        self._credentials = dict(credentials or {})
         self._timeout = timeout
         self._persistence = persistence or Persistence(model)
 
@@ -46,7 +51,7 @@ class Litellm:
 
         async def attempt() -> Any:
             try:
-                return await call(model=self.model, timeout=self._timeout, num_retries=0, **request)
+                return await call(model=self.model, timeout=self._timeout, num_retries=0, **self._credentials, **request)
             except litellm.exceptions.openai.OpenAIError as error:
                 raise self._translated(error, refused) from None
 
@@ -55,8 +60,14 @@ class Litellm:
     def _translated(self, error: Exception, refused: type[ProviderRefused]) -> Exception:
         status = getattr(error, "status_code", None)
         status = status if isinstance(status, int) else 503
-        reason = without_key(str(error), "")[:500]
+        reason = self._told(error)[:500]
         if status in RETRIED or status >= 500:
             headers = getattr(getattr(error, "response", None), "headers", None) or {}
             return Transient(f"answered {status}: {reason}", hint=hinted_wait(headers.get("retry-after")))
         return refused(f"{self.model} answered {status}: {reason}", status=status)
+
+    def _told(self, error: Exception) -> str:
+        said = str(error)
+        for name in ("api_key", "aws_access_key_id", "aws_secret_access_key", "aws_session_token"):
+            said = without_key(said, self._credentials.get(name, ""))
+        return said

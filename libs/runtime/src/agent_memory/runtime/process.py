@@ -9,12 +9,14 @@ import uvloop
 from agent_memory.runtime import tracing
 from agent_memory.runtime.logging import configure
 from agent_memory.runtime.settings import Settings, SettingsError, load
+from agent_memory.runtime.settings.dotenv import adopt_dotenv
 
 WRONG_SETTINGS = 2
 
 
 def start(service: str, serve: Callable[[Settings], Coroutine[None, None, None]]) -> None:
     """Run `serve` with the settings of the environment. A setting that cannot be used ends the process with one line and code 2."""
+    adopt_dotenv()
     try:
         settings = load()
     except SettingsError as error:

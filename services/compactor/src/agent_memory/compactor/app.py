@@ -2,6 +2,8 @@
 
 from datetime import UTC, datetime
 
+import msgspec
+
 from agent_memory.compactor.compaction import Compaction
 from agent_memory.compactor.forgetting import Forgetting, policy_of
 from agent_memory.compactor.handlers import TYPES, AnswerRequests, DoJobs, Job, KeepDuplicates
@@ -30,6 +32,7 @@ async def serve(settings: Settings, own: CompactorSettings = DEFAULTS) -> None:
     """Keep the groups of equal memories, merge and forget, until the process is told to stop."""
     redis, broker, connections = connect_redis(settings.redis_url), make_broker(settings), Connections(settings.database_url)
     log, replica = MemoryLog(connections), replica_name(settings)
+    own = msgspec.structs.replace(own, farthest=settings.deduplication_distance_threshold)
     projection = Projection(name=DUPLICATES, types=TYPES, apply=KeepDuplicates(redis).apply)
     runner = Runner(projection, log=log, ledger=Ledger(redis, DUPLICATES), redis=redis)
     sender = Commanding(redis, log, f"{SERVICE}:{replica}")

@@ -16,7 +16,7 @@ class CompactorSettings(msgspec.Struct, frozen=True, kw_only=True):
     look_every_seconds: float = 1.0
     """How often it is looked whether a job came due."""
     farthest: float = 0.2
-    """Greatest cosine distance between memories that may say the same."""
+    """Greatest cosine distance between memories that may say the same; DEDUPLICATION_DISTANCE_THRESHOLD says it."""
     neighbours: int = 20
     """How many near memories one is compared with at once."""
     together: int = 100

@@ -40,6 +40,7 @@ RULES: tuple[Rule, ...] = (
         ("redis_url", "working_memory_redis_url"),
     ),
     (lambda value: "{query}" in value, "it must hold {query}, where the text goes", ("query_optimization_prompt_template",)),
+    (lambda value: 0 <= value <= 2, "a cosine distance is 0 to 2", ("deduplication_distance_threshold",)),
     (lambda value: 0 < value <= 1, "more than 0, at most 1", ("summarization_threshold",)),
     (lambda value: 0 <= value <= 65535, "a port is 0 to 65535", ("port", "grpc_port", "mcp_port", "metrics_port")),
     (

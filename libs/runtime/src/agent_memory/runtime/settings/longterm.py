@@ -37,6 +37,8 @@ class LongTermMemorySettings(WorkingMemorySettings, frozen=True, kw_only=True):
     """Name or folder of a token classifier; for NER_MODEL_SOURCE=BERT."""
     compact_semantic_duplicates: bool = True
     """Merge also memories that say the same in other words; without it, those of equal text alone."""
+    deduplication_distance_threshold: float = 0.2
+    """Greatest cosine distance between memories that may say the same; whether they do is decided by a model, or by their words."""
     compaction_every_minutes: int = 10
     """How often memories are looked through for duplicates."""
     summary_view_refresh_every_minutes: int = 60

@@ -49,7 +49,11 @@ def _value(raw: str, kind: Any) -> Any:
         raw = next((choice for choice in choices if choice.lower() == raw.lower()), "")
         if not raw:
             raise msgspec.ValidationError(" or ".join(choices))
-    return msgspec.convert(raw, kind, strict=False)
+    try:
+        return msgspec.convert(raw, kind, strict=False)
+    except msgspec.ValidationError:
+        numbers = kind, *get_args(kind)
+        raise msgspec.ValidationError("a whole number" if int in numbers else "a number") from None
 
 
 def _is_text(kind: Any) -> bool:
