@@ -20,7 +20,7 @@ from agent_memory.readmodels.documents import INDEXED_CHARACTERS, micros
 from agent_memory.readmodels.filters import matches
 from agent_memory.readmodels.plans import Hit
 from agent_memory.readmodels.ranking import fuse, fuse_ranks, recency
-from agent_memory.readmodels.words import Wanted, wanted, words
+from agent_memory.readmodels.words import Wanted, stem, wanted, words
 
 K1, B = 1.2, 0.75
 """Constants of BM25, as the search index has them."""
@@ -109,8 +109,7 @@ def passing(query: SearchMemories, records: Iterable[MemoryRecord]) -> list[Memo
     passed = [record for record in records if matches(query.filters, record)]
     asked = wanted(query.text) if query.text else Wanted()
     if query.text and query.mode == "keyword":
-        parts = asked.phrases + asked.terms
-        return [record for record in passed if any(_times(part, _words(record)) for part in parts)]
+        return [record for record in passed if _has_any(asked, _words(record))]
     if query.text and query.mode == "hybrid" and asked.phrases:
         return [record for record in passed if all(_times(phrase, _words(record)) for phrase in asked.phrases)]
     return passed
@@ -135,8 +134,9 @@ def ordered(
     distances = dict(zip(keys, _distances(records, vectors, vector), strict=True)) if vector is not None else {}
     scores: dict[bytes, float] = {}
     if query.mode != "semantic":
-        scored = zip(keys, bm25([_words(record) for record in records], asked.phrases + asked.terms), strict=True)
-        scores = {key: score for key, score in scored if score > 0}
+        said = [_words(record) for record in records]
+        by_phrase, by_stem = bm25(said, asked.phrases), bm25([list(map(stem, each)) for each in said], asked.telling)
+        scores = {key: one + other for key, one, other in zip(keys, by_phrase, by_stem, strict=True)}
     ranked = _ranked(query, distances, scores)
     at = micros(now)
     found = []
@@ -156,7 +156,9 @@ def _ranked(
         return [(key, dist, max(0.0, 1.0 - dist)) for key, dist in distances.items() if dist <= limit]
     if query.mode == "keyword":
         best = max(scores.values(), default=0.0)
-        return [(key, 1.0 - score / best, score / best) for key, score in scores.items()]
+        shares = {key: score / best if best > 0 else 0.0 for key, score in scores.items()}
+        return [(key, 1.0 - share, share) for key, share in shares.items()]
+    scores = {key: score for key, score in scores.items() if score > 0}
     fusing = fuse if query.fusion == "weighted" else fuse_ranks
     return [(key, 1.0 - score, score) for key, score in fusing(distances, scores, query.hybrid_alpha)]
 
@@ -209,6 +211,14 @@ def bm25(documents: Sequence[Sequence[str]], parts: Sequence[tuple[str, ...]]) -
 
 def _counted(part: tuple[str, ...], document: Sequence[str], count: Counter[str]) -> int:
     return count[part[0]] if len(part) == 1 else _times(part, document)
+
+
+def _has_any(asked: Wanted, said: Sequence[str]) -> bool:
+    """Whether a text has any of the phrases, or of the words as stems; common ones count for being found, not for the score."""
+    stems = list(map(stem, said))
+    return any(_times(phrase, said) for phrase in asked.phrases) or any(
+        _times(term, stems) for term in asked.telling + asked.common
+    )
 
 
 def _times(part: tuple[str, ...], document: Sequence[str]) -> int:
