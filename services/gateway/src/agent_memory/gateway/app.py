@@ -54,7 +54,7 @@ from agent_memory.gateway.ports import (
 from agent_memory.gateway.projections import RedisProjections
 from agent_memory.gateway.rewriting import Rewriter
 from agent_memory.gateway.settings import AuthSettings, check_open, load_auth, open_allowed, warnings_of
-from agent_memory.gateway.summaries import NothingPending
+from agent_memory.gateway.summaries import NothingPending, PendingSummaries
 from agent_memory.gateway.tokens import Cl100k
 from agent_memory.gateway.touches import Touches
 from agent_memory.gateway.views import LoggedViews
@@ -171,6 +171,7 @@ async def connected(settings: Settings, auth: AuthSettings) -> AsyncIterator[ASG
             past=LogPast(MemoryLog(connections)),
             compaction=RedisCompaction(redis, new_id=Ids(), seconds=settings.llm_task_timeout_minutes * 60),
             sessions=sessions,
+            summaries=PendingSummaries(redis),
             working=WorkingSearch(
                 reader,
                 sessions,
