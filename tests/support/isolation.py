@@ -75,7 +75,12 @@ OWNED: Mapping[str, Callable[[Owner], list[Any]]] = {
     "view_id": lambda owner: [owner.known.get("view_id", "none")],
     "task_id": lambda owner: [owner.known.get("task_id", "none")],
     "group": lambda owner: [{"user_id": owner.user_id}, {"namespace": owner.namespace}],
-    "filters": lambda owner: [{"user_id": {"eq": owner.user_id}}, {"namespace": {"eq": owner.namespace}}, {}],
+    "filters": lambda owner: [
+        {"user_id": owner.user_id},
+        {"namespace": [owner.namespace]},
+        {"namespace": owner.namespace, "user_id": owner.user_id},
+        {},
+    ],
     "group_by": lambda owner: [["user_id"], ["namespace"], ["session_id"]],
 }
 """What a name may be set to so that it names something of the owner's."""

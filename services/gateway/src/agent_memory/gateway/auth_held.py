@@ -26,7 +26,7 @@ from agent_memory.contracts.commands import (
     TouchMemories,
     UnmergeMemory,
 )
-from agent_memory.contracts.errors import Forbidden
+from agent_memory.contracts.errors import Forbidden, NotFound
 from agent_memory.contracts.queries import GetEvents, ListSessions, MemoryFilters, SearchMemories, SearchTimeline, TagFilter
 from agent_memory.contracts.records import MemoryRecord, Reach, Scope
 from agent_memory.eventlog.reader import EventPage, SessionPage
@@ -59,8 +59,9 @@ HARMLESS = frozenset(
 
 def held(gateway: Gateway, principal: Principal) -> Gateway:
     """The gateway for one bound principal."""
+    views = HeldViews(gateway.views, principal)
     ports: dict[str, Any] = {
-        "bus": HeldBus(gateway.bus, principal),
+        "bus": HeldBus(gateway.bus, principal, views),
         "log": HeldLog(gateway.log, principal),
         "past": HeldPast(gateway.past, principal),
         "compaction": HeldCompaction(gateway.compaction, principal),
@@ -68,7 +69,7 @@ def held(gateway: Gateway, principal: Principal) -> Gateway:
         "memories": HeldMemories(gateway.memories, principal),
         "working": HeldWorking(gateway.working, principal),
         "timeline": HeldTimeline(gateway.timeline, principal),
-        "views": HeldViews(gateway.views, principal),
+        "views": views,
     }
     for name in Gateway.__struct_fields__:
         if name not in HARMLESS:
@@ -86,12 +87,14 @@ class OutOfReach:
 class HeldBus(OutOfReach):
     """Commands change nothing but what the credential is for."""
 
-    def __init__(self, bus: CommandBus, principal: Principal) -> None:
+    def __init__(self, bus: CommandBus, principal: Principal, views: HeldViews) -> None:
         self._bus = bus
         self._principal = principal
+        self._views = views
 
     async def ask(self, scope: Scope, command: AnyCommand, *, idempotency_key: str = "", **about: str) -> Answer:
-        """As the port says. Raises Forbidden for a command that reaches beyond."""
+        """As the port says. Raises Forbidden for a command that reaches beyond, NotFound for a view of somebody else."""
+        await self._check_view(command)
         key = _own_key(self._principal, idempotency_key) if idempotency_key else ""
         return await self._bus.ask(scope, self._held(scope, command), idempotency_key=key, **about)
 
@@ -119,9 +122,20 @@ class HeldBus(OutOfReach):
             case CreateSummaryView(view=view) if reaches(principal, view):
                 return command
             case DeleteSummaryView() | ChangeTask():
-                return command  # of a view that was found, and what is found is held
+                return command
             case _:
                 return OutOfReach().command
+
+    async def _check_view(self, command: AnyCommand) -> None:
+        match command:
+            case DeleteSummaryView(view_id=view_id):
+                wanted = view_id
+            case ChangeTask(task=task):
+                wanted = task.view_id or ""
+            case _:
+                return
+        if await self._views.view(self._principal.tenant, wanted) is None:
+            raise NotFound(f"SummaryView {wanted} not found")
 
     def _in(self, scope: Scope, command: AnyCommand) -> AnyCommand:
         if not self._principal.holds(scope):
