@@ -68,6 +68,7 @@ from agent_memory.runtime.llm import Completer, Unconfigured, create_completer
 from agent_memory.runtime.metrics_server import Check
 from agent_memory.runtime.service import HEARTBEAT_STALE_MS, heartbeat
 from agent_memory.runtime.settings import Settings, SettingsError, load
+from agent_memory.runtime.settings.dotenv import adopt_dotenv
 
 SERVICE = "gateway"
 GRACE_SECONDS = 10
@@ -284,6 +285,7 @@ async def serve(settings: Settings, auth: AuthSettings) -> None:
 def main() -> None:
     """Serve with settings from the environment. A wrong setting ends the process with 2 and its name."""
     try:
+        adopt_dotenv()
         settings = load()
         auth = load_auth(os.environ)
         if auth.auth_mode == "disabled":
