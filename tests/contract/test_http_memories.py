@@ -144,7 +144,7 @@ async def test_filters_of_every_client_are_understood_and_all_hold(http: AsyncCl
         "namespace": {"eq": "n"},
         "user_id": {"not_eq": "u"},
         "session_id": {},
-        "topics": {"any": ["a", "b"], "not_in": ["c"]},
+        "topics": {"any": ["a", "b"], "not_in": ["c"], "none": ["d"]},
         "entities": {"all": ["a"], "none": False},
         "memory_type": {"in_": ["semantic", "episodic"], "ne": "episodic"},
         "extraction_strategy": {"startswith": "dis"},
@@ -164,7 +164,7 @@ async def test_filters_of_every_client_are_understood_and_all_hold(http: AsyncCl
         filters=MemoryFilters(
             namespace=TagFilter(eq="n"),
             user_id=TagFilter(ne="u"),
-            topics=TagFilter(any=["a", "b"], not_in=["c"]),
+            topics=TagFilter(any=["a", "b"], not_in=["c", "d"]),
             entities=TagFilter(all=["a"], none=False),
             memory_type=TagFilter(any=["semantic", "episodic"], ne="episodic"),
             extraction_strategy=TagFilter(startswith="dis"),
