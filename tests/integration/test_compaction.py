@@ -30,7 +30,7 @@ from agent_memory.runtime.llm import create_completer
 from agent_memory.runtime.llm_journal import Journal
 from agent_memory.runtime.settings import Settings
 from support.small_system import SmallSystem
-from support.stub_model import StubModel, stub_model
+from support.stub_model import StubModel, Trouble, stub_model
 
 NOON = datetime(2026, 1, 30, 12, tzinfo=UTC)
 OWN = CompactorSettings(settle_seconds=0.5)
@@ -300,11 +300,12 @@ async def test_while_the_model_is_away_what_needs_it_waits_and_the_rest_goes_on(
 ) -> None:
     async with a_world(database_url, redis_url, farthest=ANYTHING, settings=with_model(stub)) as world:
         await world.store(memory("a", "User likes tea"), memory("b", "user likes tea", days=1), memory("c", "Fond of tea", days=2))
-        stub.replies[:] = ["no JSON at all", "nor this"]
+        stub.trouble = Trouble(mode="garbage")
         assert await world.compact() == 1
         assert set(await world.texts()) == {"a", "c"}
         waiting = await duplicates.work(world.system.redis, ME, up_to=99, limit=9)
         assert [memory_id for memory_id, _ in waiting] == ["a"]
+        stub.trouble = Trouble()
         stub.replies[:] = [json.dumps({"same": [1, 2], "text": "User likes tea, is fond of it"})]
         assert await world.compact() == 1
         assert await world.texts() == {"a": "User likes tea, is fond of it"}

@@ -53,6 +53,17 @@ class Upsert(msgspec.Struct, frozen=True, kw_only=True):
     turn: Turn | None = None
 
 
+class Amend(msgspec.Struct, frozen=True, kw_only=True):
+    """Change a memory's document that has the text of the record already, so that its vector and words stay as they are."""
+
+    kind: Kind = "memory"
+    scope_path: str
+    id: str
+    version: int
+    tenant: str
+    record: MemoryRecord
+
+
 class Delete(msgspec.Struct, frozen=True, kw_only=True):
     """Remove a document, and refuse older ones that arrive later."""
 
@@ -62,22 +73,40 @@ class Delete(msgspec.Struct, frozen=True, kw_only=True):
     version: int
 
 
-Write = Upsert | Delete
+Write = Upsert | Amend | Delete
 
 
 def memory_document(record: MemoryRecord, tenant: str, version: int, vector: bytes) -> Upsert:
     """The document of a long-term memory. `vector` is little-endian float32. Its key knows the tenant only: the rest may change."""
+    fields = {**_about(record, tenant), **searchable(record.text), "record": encode(record), "vector": vector}
+    return Upsert(kind="memory", scope_path=memory_scope(tenant), id=record.id, version=version, fields=fields)
+
+
+def memory_amendment(record: MemoryRecord, tenant: str, version: int) -> Amend:
+    """The change of a memory's document where its text stays."""
+    return Amend(scope_path=memory_scope(tenant), id=record.id, version=version, tenant=tenant, record=record)
+
+
+def amended(write: Amend) -> tuple[bytes, int, dict[str, Value], list[str]]:
+    """The record, how much of it says what its text is, the other fields, and those that the document must not have."""
+    record, fields = encode(write.record), _about(write.record, write.tenant)
+    # Id and text come first; within them a quotation mark is escaped.
+    return record, record.index(b',"session_id":'), fields, [name for name in _OPTIONAL if name not in fields]
+
+
+_OPTIONAL = ("namespace", "user_id", "session_id", "topics", "entities", "event_date")
+
+
+def _about(record: MemoryRecord, tenant: str) -> dict[str, Value]:
+    """What a memory's document says beside its text."""
     fields: dict[str, Value] = {
         "tenant": tag(tenant),
         "memory_type": tag(record.memory_type),
         "extraction_strategy": tag(record.extraction_strategy),
-        **searchable(record.text),
         "created_at": micros(record.created_at),
         "last_accessed": micros(record.last_accessed),
         "pinned": int(record.pinned),
         "listing": listing_order(record.created_at, record.id),
-        "record": encode(record),
-        "vector": vector,
     }
     for name, one in (("namespace", record.namespace), ("user_id", record.user_id), ("session_id", record.session_id)):
         if one is not None:
@@ -87,7 +116,7 @@ def memory_document(record: MemoryRecord, tenant: str, version: int, vector: byt
             fields[name] = SEPARATOR.join(tag(value) for value in many)
     if record.event_date is not None:
         fields["event_date"] = micros(record.event_date)
-    return Upsert(kind="memory", scope_path=memory_scope(tenant), id=record.id, version=version, fields=fields)
+    return fields
 
 
 def timeline_document(event: TimelineEvent, scope: Scope, version: int, vector: bytes) -> Upsert:

@@ -25,6 +25,7 @@ from agent_memory.readmodels.documents import (
     Write,
     context,
     has_words,
+    memory_amendment,
     memory_document,
     memory_scope,
     searchable,
@@ -50,6 +51,8 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     event: TimelineEvent | None = None
     before: tuple[tuple[str, str], ...] = ()
     """Ids and stems of the events before it, given where nobody writes the document: see `in_session`."""
+    amends: bool = False
+    """The text is what it was before: when the document is there, its vector is too."""
 
     def document(self, vector: bytes) -> Upsert:
         """The document with its vector."""
@@ -100,8 +103,10 @@ def project(envelope: EventEnvelope, kind: Kind, *, messages_too: bool = False) 
     event = decode_event(envelope.type, envelope.data)
     scope, version = envelope.scope, envelope.position
     match event:
-        case MemoryStored(record=record) | MemoryEdited(record=record) if kind == "memory":
+        case MemoryStored(record=record) if kind == "memory":
             return Wanted(text=record.text, scope=scope, version=version, memory=record)
+        case MemoryEdited(record=record, changed=changed) if kind == "memory":
+            return Wanted(text=record.text, scope=scope, version=version, memory=record, amends="text" not in changed)
         case MemoryForgotten(memory_id=memory_id) if kind == "memory":
             return Delete(kind="memory", scope_path=memory_scope(scope.tenant), id=memory_id, version=version)
         case EventRecorded(event=recorded) if kind == "timeline" and has_words(recorded.text):
@@ -137,7 +142,10 @@ def newest(found: Sequence[Wanted | Delete | None]) -> list[Wanted | Delete]:
     for one in found:
         if one is None:
             continue
-        last[_place(one)] = one
+        place = _place(one)
+        if isinstance(one, Wanted) and one.amends and isinstance(known := last.get(place), Wanted) and not known.amends:
+            one = msgspec.structs.replace(one, amends=False)  # what it amends was not written yet
+        last[place] = one
     return list(last.values())
 
 
@@ -186,14 +194,22 @@ class Indexing:
     async def _write(self, prepared: Sequence[Write]) -> None:
         if prepared:
             known = await generations.registry(self._redis, self.kind)
-            await writes.apply(self._redis, known.active, prepared, model=self._embedder.model)
+            await self._put(known.active, prepared)
+
+    async def _put(self, into: Sequence[Generation], prepared: Sequence[Write]) -> int:
+        """Returns how many vectors had to be computed: what cannot be amended is written whole."""
+        applied = await writes.apply(self._redis, into, prepared, model=self._embedder.model)
+        vectors, computed = await self._vectors_of([one.record.text for one in applied.unmet])
+        whole = [memory_document(one.record, one.tenant, one.version, vectors[one.record.text]) for one in applied.unmet]
+        await writes.apply(self._redis, into, whole, model=self._embedder.model)
+        return computed
 
     async def prepare(self, batch: Sequence[EventEnvelope]) -> tuple[list[Write], int]:
         """The writes that the events mean, and how many vectors had to be computed for them."""
         found = newest([project(envelope, self.kind, messages_too=self.messages_too) for envelope in batch])
-        wanted = [one for one in found if isinstance(one, Wanted)]
-        vectors, computed = await self._vectors_of([one.text for one in wanted])
-        return [one if isinstance(one, Delete) else one.document(vectors[one.text]) for one in found], computed
+        whole = [one.text for one in found if isinstance(one, Wanted) and not one.amends]
+        vectors, computed = await self._vectors_of(whole)
+        return [one if isinstance(one, Delete) else _write_of(one, vectors) for one in found], computed
 
     async def _vectors_of(self, texts: Sequence[str]) -> tuple[dict[str, bytes], int]:
         if not texts:
@@ -219,7 +235,7 @@ class Indexing:
             while position < head:
                 batch = await log.after(position, up_to=head, limit=REBUILD_CHUNK, types=sorted(self.types))
                 prepared, computed = await self.prepare(batch)
-                await writes.apply(self._redis, [generation], prepared, model=self._embedder.model)
+                computed += await self._put([generation], prepared)
                 position = batch[-1].position if len(batch) == REBUILD_CHUNK else head
                 documents, embedded = documents + len(prepared), embedded + computed
                 await self._redis.set(lock_key(self.kind), generation.number, px=LOCK_MS)
@@ -251,6 +267,12 @@ async def building(redis: Redis, kind: Kind, model: str, dimensions: int, algori
 def lock_key(kind: Kind) -> str:
     """Held, and renewed, by the process that builds the next generation of an index."""
     return f"am:index:{kind}:builder"
+
+
+def _write_of(wanted: Wanted, vectors: Mapping[str, bytes]) -> Write:
+    if wanted.amends and wanted.memory is not None:
+        return memory_amendment(wanted.memory, wanted.scope.tenant, wanted.version)
+    return wanted.document(vectors[wanted.text])
 
 
 def _place(write: Wanted | Delete) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from redis.exceptions import ResponseError
 
 from agent_memory.contracts.errors import Unavailable
 from agent_memory.contracts.streams import document_key, turns_start
-from agent_memory.readmodels.documents import CONTEXT_BYTES, CONTEXT_EVENTS, Delete, Kind, Upsert, Write
+from agent_memory.readmodels.documents import CONTEXT_BYTES, CONTEXT_EVENTS, Amend, Delete, Kind, Upsert, Write, amended
 from agent_memory.readmodels.generations import Generation, changes_key
 
 TOMBSTONE_SECONDS = 3_600
@@ -29,14 +29,16 @@ def _script(name: str) -> tuple[str, str]:
 _UPSERT, _UPSERT_SHA = _script("upsert")
 _DELETE, _DELETE_SHA = _script("delete")
 _TURN, _TURN_SHA = _script("turn")
-_SCRIPTS = (_UPSERT, _DELETE, _TURN)
+_AMEND, _AMEND_SHA = _script("amend")
+_SCRIPTS = (_UPSERT, _DELETE, _TURN, _AMEND)
 
 
 class Applied(msgspec.Struct, frozen=True, kw_only=True):
-    """How many writes of a batch changed something, and how many came too late to."""
+    """How many writes of a batch changed something, how many came too late to, and what must be written whole, with its vector."""
 
     changed: int
     stale: int
+    unmet: tuple[Amend, ...] = ()
 
 
 async def apply(redis: Redis, generations: Sequence[Generation], writes: Sequence[Write], *, model: str) -> Applied:
@@ -60,8 +62,9 @@ async def apply(redis: Redis, generations: Sequence[Generation], writes: Sequenc
     for result in results:
         if isinstance(result, ResponseError):
             raise result
-    changed = sum(1 for count in counts if count)
-    return Applied(changed=changed, stale=len(writes) - changed)
+    unmet = tuple(write for write, count in zip(writes, counts, strict=True) if isinstance(write, Amend) and count < 0)
+    changed = sum(1 for count in counts if count > 0)
+    return Applied(changed=changed, stale=len(writes) - changed - len(unmet), unmet=unmet)
 
 
 def tombstone_key(kind: Kind, scope_path: str, document_id: str) -> str:
@@ -76,16 +79,27 @@ def _add(pipe: Any, generations: Sequence[Generation], write: Write, model: str)
             dimensions = len(vector) // _FLOAT_BYTES if isinstance(vector, bytes) else 0
             generations = [one for one in generations if _fits(one, model, dimensions)]
             if not generations:
-                raise Unavailable(f"no {write.kind} index of {model} is there to write to")
+                raise _nowhere(write.kind, model)
             fields = [part for field in write.fields.items() for part in field]
             if write.turn is None:
                 _run(pipe, _UPSERT_SHA, generations, write, write.version, *fields)
             else:
                 _turn(pipe, generations, write, write.turn.session, write.turn.timestamp_ms, *fields)
+        case Amend():
+            generations = [one for one in generations if one.model == model]
+            if not generations:
+                raise _nowhere(write.kind, model)
+            record, same, about, lacking = amended(write)
+            fields = [part for field in about.items() for part in field]
+            _run(pipe, _AMEND_SHA, generations, write, write.version, record, same, len(lacking), *lacking, *fields)
         case Delete(kind="timeline"):
             _turn(pipe, generations, write, "", 0)
         case Delete():
             _run(pipe, _DELETE_SHA, generations, write, write.version, TOMBSTONE_SECONDS)
+
+
+def _nowhere(kind: Kind, model: str) -> Unavailable:
+    return Unavailable(f"no {kind} index of {model} is there to write to")
 
 
 def _run(pipe: Any, script: str, generations: Sequence[Generation], write: Write, *arguments: object) -> None:
