@@ -68,6 +68,12 @@ types:
 bench *arguments:
     PYTHONPATH=tests python -m bench "$@"
 
+# Measure how much of the evidence for questions a search of the timeline brings up; needs conversations (--data FOLDER)
+[group('measure')]
+[no-exit-message]
+bench-recall *arguments:
+    PYTHONPATH=tests python -m recall "$@"
+
 # Kill random processes under load, then account for every acknowledged write
 [group('measure')]
 [no-exit-message]
@@ -79,6 +85,11 @@ chaos *arguments:
 fmt:
     ruff format .
     ruff check --fix .
+
+# Write docs/settings.md from the code
+[group('change')]
+docs:
+    python docs/make_settings.py
 
 # Pin the dependencies again, with hashes; `--upgrade` takes newer ones
 [group('change')]

@@ -24,7 +24,7 @@ class LongTermMemorySettings(WorkingMemorySettings, frozen=True, kw_only=True):
     enable_topic_extraction: bool = True
     """Add topics to memories."""
     topic_model_source: Literal["LLM", "BERT"] = "LLM"
-    """Who finds topics: GENERATION_MODEL, or the BERTopic model TOPIC_MODEL when it is on this machine."""
+    """Who finds topics: FAST_MODEL, or the BERTopic model TOPIC_MODEL when it is on this machine."""
     topic_model: str = "MaartenGr/BERTopic_Wikipedia"
     """Name or folder of a BERTopic model; for TOPIC_MODEL_SOURCE=BERT."""
     top_k_topics: int = 3
@@ -32,7 +32,7 @@ class LongTermMemorySettings(WorkingMemorySettings, frozen=True, kw_only=True):
     enable_ner: bool = True
     """Add entities to memories: people, places, organisations, things with names."""
     ner_model_source: Literal["LLM", "BERT"] = "LLM"
-    """Who finds entities: GENERATION_MODEL, or the model NER_MODEL when it is on this machine."""
+    """Who finds entities: FAST_MODEL, or the model NER_MODEL when it is on this machine."""
     ner_model: str = "dbmdz/bert-large-cased-finetuned-conll03-english"
     """Name or folder of a token classifier; for NER_MODEL_SOURCE=BERT."""
     compact_semantic_duplicates: bool = True

@@ -23,7 +23,7 @@ class ModelSettings(ServerSettings, frozen=True, kw_only=True):
     generation_model: str = "gpt-5"
     """What makes summaries and extracts memories. `none`: no model, work is done from embeddings or waits."""
     fast_model: str = "gpt-5-mini"
-    """What rewrites queries for `optimize_query`."""
+    """What rewrites queries for `optimize_query`, and names topics and entities."""
     generation_timeout_seconds: float = 120.0
     """Longest wait for one completion."""
     openai_api_key: Secret = ""
