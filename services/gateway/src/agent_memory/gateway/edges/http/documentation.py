@@ -181,8 +181,9 @@ def _operation(operation: Operation, schemas: Mapping[Any, Any]) -> dict[str, An
     for name, kind in operation.query.items():
         schema = {"type": "array", "items": {"type": "string"}} if kind == "array" else {"type": kind}
         parameters.append({"name": name, "in": "query", "required": False, "schema": schema})
-    if operation.writes:
-        parameters.append({"name": "Idempotency-Key", "in": "header", "required": False, "schema": {"type": "string"}})
+    conditions = ("If-Match", "If-None-Match") if operation.method == "put" else ()
+    for name in (*(("Idempotency-Key",) if operation.writes else ()), *conditions):
+        parameters.append({"name": name, "in": "header", "required": False, "schema": {"type": "string"}})
     result = {
         "summary": operation.summary,
         "parameters": parameters,

@@ -141,7 +141,7 @@ class SessionMemory(Shape, kw_only=True):
 
 
 class SessionBody(Shape, kw_only=True):
-    """A session's whole working memory."""
+    """A session's whole working memory. When it was made and changed is the server's to say, whatever is given."""
 
     messages: list[MessageBody] = []
     memories: list[SessionMemory] = []
@@ -153,6 +153,8 @@ class SessionBody(Shape, kw_only=True):
     long_term_memory_strategy: Strategy = Strategy()
     ttl_seconds: int | None = None
     last_accessed: datetime | None = None
+    created_at: datetime | None = None
+    updated_at: datetime | None = None
 
 
 class SessionAnswer(SessionBody, kw_only=True):
