@@ -62,11 +62,6 @@ def _percent(tokens: int, limit: int) -> float:
     return 100.0 if limit <= 0 else min(tokens / limit * 100.0, 100.0)
 
 
-def may_exceed(texts: Sequence[str], tokens: int) -> bool:
-    """Whether texts might have more tokens than that: a token is a byte at least, so most never have to be counted."""
-    return sum(len(text) if text.isascii() else 4 * len(text) for text in texts) > tokens
-
-
 def first_that_fits(tokens: Sequence[int], limit: int) -> int:
     """Index of the oldest message to keep so that the rest fits the limit; the newest one always stays."""
     left = sum(tokens)

@@ -1,5 +1,6 @@
 """Working memory over HTTP."""
 
+from collections.abc import Sequence
 from typing import Any, cast
 
 from litestar import delete, get, post, put
@@ -10,7 +11,7 @@ from agent_memory.contracts.codec import encode
 from agent_memory.contracts.commands import DeleteWorkingMemory
 from agent_memory.contracts.errors import NotFound, Unavailable
 from agent_memory.contracts.queries import ListSessions
-from agent_memory.contracts.records import Scope
+from agent_memory.contracts.records import Message, Scope
 from agent_memory.contracts.replies import WorkingMemoryChanged
 from agent_memory.gateway import domain
 from agent_memory.gateway.edges.http import fields, responses
@@ -107,14 +108,10 @@ async def written(call: Call, session_id: str, window: Window, rules: Rules) -> 
     given = replace(given, command=command)
     answer = await call.ask(scope, command)
     document = await _stored(call, scope, given, answer)
-    texts = [f"{message.role}: {message.content}" for message in command.messages]
-    threshold = int(window.tokens * settings.summarization_threshold)
-    tokens = None
-    if settings.enable_working_memory_summarization and domain.may_exceed(texts, threshold):
-        tokens = sum(await call.gateway.tokens.count(texts))
-        if tokens > threshold:
-            changed = await _summarized(call, scope, session_id, answer.position)
-            document, tokens = (document, tokens) if changed is None else (changed, None)
+    tokens = await _excess(call, window, command.messages)
+    if tokens is not None:
+        changed = await _summarized(call, scope, session_id, answer.position)
+        document, tokens = (document, tokens) if changed is None else (changed, None)
     headers = {**responses.at(answer.position), b"etag": etag(document.version)}
     if given.undated:
         headers[b"x-deprecation-warning"] = responses.DEPRECATION.encode()
@@ -169,6 +166,17 @@ async def _stored(call: Call, scope: Scope, given: SessionRequest, answer: Answe
         if document is not None and (reply.superseded or document.version == reply.version):
             return document
     return replaced(scope, given.command, reply)
+
+
+async def _excess(call: Call, window: Window, messages: Sequence[Message]) -> int | None:
+    """Tokens of messages that are to be summarised; None when they are few enough, or nobody summarises."""
+    settings = call.gateway.settings
+    threshold = int(window.tokens * settings.summarization_threshold)
+    # A token is a byte at least, and a message is longer as JSON: most documents never have to be counted.
+    if not settings.enable_working_memory_summarization or len(await call.body()) <= threshold:
+        return None
+    tokens = sum(await call.gateway.tokens.count([f"{message.role}: {message.content}" for message in messages]))
+    return tokens if tokens > threshold else None
 
 
 async def _summarized(call: Call, scope: Scope, session_id: str, position: int) -> Document | None:
