@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent_memory.contracts.queries import Recency
-from agent_memory.readmodels.ranking import Ranked, by_recency, contenders, fuse, in_blocks, recency
+from agent_memory.readmodels.ranking import Ranked, by_recency, contenders, fuse, fuse_ranks, in_blocks, recency
 
 DAY = 86_400_000_000
 NOW = 1_800_000_000_000_000
@@ -82,3 +82,20 @@ def test_those_that_are_no_contenders_would_not_have_come_first(
 def test_who_is_too_far_behind_is_no_contender() -> None:
     assert contenders([1.0, 0.9, 0.8, 0.7, 0.6, 0.2], Recency(), 1) == 3
     assert contenders([1.0, 0.9], Recency(), 5) == 2
+
+
+def test_rank_fusion_looks_at_places_only() -> None:
+    near = {b"a": 0.1, b"b": 0.100001, b"c": 1.9}
+    words = {b"c": 12.0, b"b": 11.9}
+    fused = fuse_ranks(near, words, 0.5)
+    assert [key for key, _ in fused] == [b"c", b"b", b"a"]
+    assert fused[0][1] == 1.0
+    assert fuse_ranks({key: 10 * dist for key, dist in near.items()}, words, 0.5) == fused
+    assert [key for key, _ in fuse_ranks(near, words, 1.0)] == [b"a", b"b", b"c"]
+    assert [key for key, _ in fuse_ranks(near, words, 0.0)] == [b"c", b"b", b"a"]
+    assert fuse_ranks({}, {}, 0.5) == []
+
+
+def test_rank_fusion_tells_equals_apart_by_key() -> None:
+    assert [key for key, _ in fuse_ranks({b"b": 0.5, b"a": 0.5}, {}, 0.7)] == [b"a", b"b"]
+    assert [key for key, _ in fuse_ranks({b"a": 0.1}, {b"b": 3.0}, 0.5)] == [b"a", b"b"]
