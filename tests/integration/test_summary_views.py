@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from agent_memory.contracts.codec import decode_json
 from agent_memory.contracts.commands import (
     ChangeTask,
     CreateSummaryView,
@@ -65,6 +66,13 @@ class Room:
         self.system, self.stub = system, stub
         self.log = NewestReader(system.connections)
         self._stack = stack
+        self._enough = asyncio.Event()
+        self._pumping = asyncio.create_task(pump(system, self._enough))
+
+    async def stop(self) -> None:
+        """Hear no command any more, and show nothing."""
+        self._enough.set()
+        await self._pumping
 
     def replica(self, *, model: bool = True, lease_ms: int = 30_000) -> ViewWorker:
         room = ViewWorker(self.system.database_url, self.system.redis_url, self.stub.base_url if model else "", lease_ms=lease_ms)
@@ -109,12 +117,10 @@ class Room:
 async def room(database_url: str, redis_url: str) -> AsyncIterator[Room]:
     system = SmallSystem(database_url, redis_url)
     async with AsyncExitStack() as stack, stub_model() as stub:
-        pumping = asyncio.create_task(pump(system))
         await system.catch_up()
-        yield Room(system, stub, stack)
-        pumping.cancel()
-        with suppress(asyncio.CancelledError):
-            await pumping
+        room = Room(system, stub, stack)
+        yield room
+        await room.stop()
     await system.close()
 
 
@@ -144,15 +150,10 @@ async def test_each_group_gets_a_summary_that_names_its_memories(room: Room) -> 
     assert task.started_at is not None
     assert task.completed_at is not None
     assert await tasks.opened(room.system.redis) == {}
-    uses = [row async for row in rows(room, "PartitionSummarized")]
-    assert {row["use"]["model"] for row in uses} == {"stub"}
-
-
-async def rows(room: Room, type_: str) -> AsyncIterator[dict[str, Any]]:
-    import msgspec  # noqa: PLC0415
-
-    for row in await room.log.after(0, types=[type_]):
-        yield msgspec.json.decode(row.data)
+    await room.system.catch_up()
+    events = await room.log.after(0, types=["PartitionSummarized"])
+    assert {decode_json(event.data)["use"]["model"] for event in events} == {"stub"}
+    assert [result.examples for result in (await room.system.examined()).values()] == [[]] * 8
 
 
 async def test_what_did_not_change_is_not_paid_for_again(room: Room) -> None:
@@ -313,9 +314,10 @@ async def test_a_run_of_a_view_that_is_gone_fails(room: Room) -> None:
 async def test_an_index_that_is_behind_the_log_is_not_taken_for_an_empty_one(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
     await room.store(record("a"))
     await room.define()
-    monkeypatch.setattr(summary_views, "INDEX_SECONDS", 0.0)
     views = room.replica()
     await views.views.one("acme", "v", {"user_id": "u"})
+    monkeypatch.setattr(summary_views, "INDEX_SECONDS", 0.0)
+    await room.stop()
     await room.system.redis.delete(checkpoint_key(MEMORY_INDEX))
     with pytest.raises(Unavailable, match="memory-index"):
         await views.views.one("acme", "v", {"user_id": "u"})
@@ -377,6 +379,7 @@ async def test_tasks_survive_the_loss_of_redis(room: Room) -> None:
     assert await tasks.opened(room.system.redis) == {}
     await room.system.catch_up()
     assert set(await tasks.opened(room.system.redis)) == {stream}
+    assert [result.examples for result in (await room.system.examined()).values()] == [[]] * 8
     await room.replica().runs.do(stream)
     assert (await room.task()).status == "success"
 

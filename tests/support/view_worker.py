@@ -54,10 +54,10 @@ class ViewWorker:
         await self.redis.aclose()
 
 
-async def pump(system: SmallSystem) -> None:
-    """Takes commands off the bus and shows their effects, until cancelled: ingest and every projection as one."""
+async def pump(system: SmallSystem, enough: asyncio.Event) -> None:
+    """Takes commands off the bus and shows their effects, until it is enough: ingest and every projection as one."""
     shown = 0
-    while True:
+    while not enough.is_set():
         entries = await system.redis.xrange(COMMANDS, count=100)
         for id_, fields in entries:
             await system.handle([Entry(id_, fields)])

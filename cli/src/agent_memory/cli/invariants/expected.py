@@ -7,10 +7,10 @@ from typing import Literal, get_args
 import msgspec
 
 from agent_memory.cli.invariants.history import History, Row
-from agent_memory.contracts.events import EventRecorded, JobDue, MemoryForgotten
+from agent_memory.contracts.events import EventRecorded, JobDue, MemoryForgotten, TaskChanged
 from agent_memory.contracts.records import TimelineEvent, content_hash, escape
 from agent_memory.contracts.streams import JOBS
-from agent_memory.readmodels import contents, enrichment, segments, session_work
+from agent_memory.readmodels import contents, enrichment, segments, session_work, tasks
 from agent_memory.readmodels.calendar import path_of
 from agent_memory.readmodels.cutting import evolve_all
 from agent_memory.readmodels.documents import Delete, Kind, Upsert
@@ -26,7 +26,16 @@ from agent_memory.readmodels.unfinished import evolve as work_on
 from agent_memory.runtime.tokens import TokenCounter
 
 Model = Literal[
-    "working memory", "memory index", "timeline index", "segments", "contents", "duplicates", "jobs", "session-work", "enrichment"
+    "working memory",
+    "memory index",
+    "timeline index",
+    "segments",
+    "contents",
+    "duplicates",
+    "jobs",
+    "session-work",
+    "enrichment",
+    "tasks",
 ]
 
 
@@ -84,6 +93,8 @@ class Recounting:
                 self._session(history)
             case "memory":
                 self._memory(history)
+            case "task":
+                self._task(history)
             case "job":
                 last = max((row.event for row in history.rows if isinstance(row.event, JobDue)), key=lambda job: job.due_ms)
                 self._jobs[last.job] = max(last.due_ms, self._jobs.get(last.job, last.due_ms))
@@ -144,6 +155,12 @@ class Recounting:
         value = session_work.entry(kept, score, None if too_long is None else msgspec.json.encode(too_long))
         place = session_work.entry_key(history.stream)
         self.recount.entries["session-work"][place] = Entry(digest_of(value), state.version, history.stream)
+
+    def _task(self, history: History) -> None:
+        last = history.rows[-1]
+        if isinstance(last.event, TaskChanged) and last.event.task.status not in tasks.ENDED:
+            entry = Entry(digest_of(msgspec.to_builtins(last.event.task)), last.envelope.version, history.stream)
+            self.recount.entries["tasks"][tasks.entry_key(history.stream)] = entry
 
     def _memory(self, history: History) -> None:
         last = history.rows[-1]

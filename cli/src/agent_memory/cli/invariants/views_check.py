@@ -11,7 +11,7 @@ from agent_memory.cli.invariants.expected import Entry, Model, Recount, digest_o
 from agent_memory.cli.invariants.results import Findings
 from agent_memory.contracts.records import escape
 from agent_memory.contracts.streams import JOBS
-from agent_memory.readmodels import contents, duplicates, enrichment, jobs, segments, session_work
+from agent_memory.readmodels import contents, duplicates, enrichment, jobs, segments, session_work, tasks
 
 
 class _Owner(msgspec.Struct):
@@ -88,6 +88,7 @@ def _entries(redis: Redis) -> dict[Model, AsyncIterator[tuple[str, object]]]:
         "jobs": _jobs(redis),
         "session-work": session_work.entries(redis),
         "enrichment": enrichment.entries(redis),
+        "tasks": tasks.entries(redis),
     }
 
 

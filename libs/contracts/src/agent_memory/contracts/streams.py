@@ -46,6 +46,7 @@ PROJECTIONS: dict[str, str] = {
     JOBS: "scheduler",
     SESSION_WORK: "summarizer",
     ENRICHMENT: "summarizer",
+    TASKS: "summarizer",
 }
 """Projection (which is also its consumer group on `EVENTS`) to the service that keeps it."""
 

@@ -46,4 +46,9 @@ async def clear(redis: "Redis") -> None:
 async def entries(redis: "Redis") -> AsyncIterator[tuple[str, object]]:
     """What the view holds, one by one: a key that names the stream in braces, and a value, as digests take them."""
     for stream, task in (await opened(redis)).items():
-        yield f"task:{{{stream}}}", msgspec.to_builtins(task)
+        yield entry_key(stream), msgspec.to_builtins(task)
+
+
+def entry_key(stream: str) -> str:
+    """How `entries` calls a task."""
+    return f"task:{{{stream}}}"
