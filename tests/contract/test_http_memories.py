@@ -245,6 +245,33 @@ async def test_forgetting_by_policy_is_a_dry_run_until_it_is_asked_for(http: Asy
     assert (await http.post(path, json={})).json()["detail"][0]["loc"] == ["body", "policy"]
 
 
+async def test_forgetting_looks_at_every_page_and_passes_over_messages_that_are_no_memories(
+    http: AsyncClient, system: MemorySystem
+) -> None:
+    message = record("m", memory_type="message", extraction_strategy="message", extracted_from=["m"])
+    pages = [
+        MemoryPage(hits=[MemoryHit(record=encode(record(name))) for name in "ab"], total=4, next_offset=1_000),
+        MemoryPage(hits=[MemoryHit(record=encode(one)) for one in (record("b"), record("c"), message)], total=4),
+    ]
+    search = system.search
+
+    async def paged(query: SearchMemories, vector: bytes | None) -> MemoryPage:
+        await search(query, vector)
+        return pages[query.offset // 1_000]
+
+    system.search = paged  # type: ignore[method-assign, assignment]
+    answer = await http.post("/v1/long-term-memory/forget?limit=2", json={"policy": {"budget": 0}})
+    assert answer.json() == {"scanned": 3, "deleted": 2, "deleted_ids": ["b", "c"], "dry_run": True}
+
+
+async def test_forgetting_waits_for_the_index_and_says_when_it_is_behind(system: MemorySystem) -> None:
+    system.position, system.reached = 7, 6
+    app = create_app(Settings(read_wait_seconds=0), **system.ports())
+    async with AsyncClient(transport=ASGITransport(app=app), base_url="http://memory") as http:
+        answer = await http.post("/v1/long-term-memory/forget", json={"policy": {"budget": 0}})
+        assert (answer.status_code, answer.json()["detail"]) == (503, "memory-index has not reached position 7 yet; try again")
+
+
 async def test_long_term_memory_can_be_switched_off(system: MemorySystem) -> None:
     app = create_app(Settings(long_term_memory=False), **system.ports())
     async with AsyncClient(transport=ASGITransport(app=app), base_url="http://memory") as http:

@@ -136,6 +136,11 @@ def message_memory(event: TimelineEvent, scope: Scope) -> MemoryRecord:
     )
 
 
+def is_copy(record: MemoryRecord) -> bool:
+    """Whether a record is a message that is found among the memories, and no memory of its own."""
+    return record.extraction_strategy == "message" and record.extracted_from == [record.id]
+
+
 def newest(found: Sequence[Wanted | Delete | None]) -> list[Wanted | Delete]:
     """Of several writes to one document the last: the others would be overwritten at once."""
     last: dict[tuple[str, str], Wanted | Delete] = {}

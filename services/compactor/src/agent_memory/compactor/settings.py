@@ -21,7 +21,7 @@ class CompactorSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How many near memories one is compared with at once."""
     together: int = 100
     """Memories that are looked at in one step: their texts, vectors and neighbours are fetched together."""
-    settle_seconds: float = 30.0
+    settle_seconds: float = 120.0
     """Longest wait of a request for the views to hold what was written before it."""
 
 

@@ -8,17 +8,19 @@ from litestar.types import ASGIApp
 
 from agent_memory.contracts.codec import encode
 from agent_memory.contracts.commands import ForgetMemories
+from agent_memory.contracts.errors import Unavailable
 from agent_memory.contracts.queries import MemoryFilters, SearchMemories, TagFilter
 from agent_memory.contracts.records import MemoryRecord, Scope
 from agent_memory.contracts.replies import MemoriesForgotten
 from agent_memory.contracts.streams import MEMORY_INDEX
 from agent_memory.gateway.edges.http import fields, responses
 from agent_memory.gateway.edges.http.body import decode
-from agent_memory.gateway.edges.http.call import Call, HttpRequest, opened
+from agent_memory.gateway.edges.http.call import Call, HttpRequest, holds_within, opened
 from agent_memory.gateway.edges.http.fields import REQUIRED, Spec
 from agent_memory.gateway.edges.http.requests_memories import MEMORY_TYPES
 from agent_memory.gateway.edges.http.responses import Answered
 from agent_memory.readmodels.forgetting import ForgetPolicy, forgettable
+from agent_memory.readmodels.indexing import is_copy
 
 MOST_FORGOTTEN = 10_000
 PAGE = 1_000
@@ -49,7 +51,8 @@ async def post_forget(request: HttpRequest) -> ASGIApp:
     limit = call.parameters.get("limit", fields.between(1, MOST_FORGOTTEN), 1_000)
     dry_run = call.parameters.get("dry_run", fields.boolean, True)
     scope = call.scope()
-    await call.caught_up(MEMORY_INDEX)
+    await call.caught_up()
+    await _indexed(call)
     records = await _candidates(call, scope, session_id)
     ids = forgettable(records, given["policy"], frozenset(given["pinned_ids"] or ()), call.gateway.clock(), most=limit)
     position = 0
@@ -58,6 +61,14 @@ async def post_forget(request: HttpRequest) -> ASGIApp:
         ids, position = cast(MemoriesForgotten, answer.reply).memory_ids, answer.position
     body = {"scanned": len(records), "deleted": len(ids), "deleted_ids": ids, "dry_run": dry_run}
     return Answered(encode(body), headers=responses.at(position))
+
+
+async def _indexed(call: Call) -> None:
+    """Until all that was stored before this request can be found: what a policy decides on must not be old itself."""
+    head = await call.gateway.log.head()
+    seconds = call.gateway.settings.read_wait_seconds
+    if not await holds_within(seconds, lambda: call.gateway.projections.covers(MEMORY_INDEX, head)):
+        raise Unavailable(f"{MEMORY_INDEX} has not reached position {head} yet; try again")
 
 
 async def _candidates(call: Call, scope: Scope, session_id: str | None) -> list[MemoryRecord]:
@@ -74,7 +85,8 @@ async def _candidates(call: Call, scope: Scope, session_id: str | None) -> list[
         )
         for hit in page.hits:
             record = _record(hit.record)
-            found[record.id] = record  # pages overlap when memories come in meanwhile
+            if not is_copy(record):
+                found[record.id] = record  # pages overlap when memories come in meanwhile
         offset = page.next_offset
     return list(found.values())
 
