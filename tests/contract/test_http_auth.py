@@ -12,7 +12,7 @@ from agent_memory.contracts.queries import SearchMemories, TagFilter
 from agent_memory.contracts.records import Reach, Scope
 from agent_memory.gateway import auth_held
 from agent_memory.gateway.app import create_app
-from agent_memory.gateway.auth import IMPLIED, Principal
+from agent_memory.gateway.auth import IMPLIED, Principal, disabled
 from agent_memory.gateway.auth_held import held
 from agent_memory.gateway.edges.http.admission import ADMIN, OPEN, READING_POSTS, needed
 from agent_memory.gateway.edges.http.documentation import OPERATIONS
@@ -69,6 +69,22 @@ async def test_nothing_else_is(system: MemorySystem) -> None:
         ):
             assert (await client.get(path)).status_code == 401, path
     assert system.sent == []
+
+
+async def test_strangers_learn_whether_it_is_ready_and_not_why_it_is_not(system: MemorySystem) -> None:
+    async def away() -> str | None:
+        raise Unavailable("postgres at 10.0.0.7 refuses connections")
+
+    given = {**system.ports(), "checks": {**system.ports()["checks"], "postgres": away}}
+    for authenticate, why in ((disabled, "Unavailable: postgres at 10.0.0.7 refuses connections"), (_nobody, "failed")):
+        app = create_app(Settings(), authenticate=authenticate, **given)
+        async with AsyncClient(transport=ASGITransport(app=app), base_url="http://memory") as client:
+            answer = await client.get("/ready")
+        assert (answer.status_code, answer.json()) == (503, {"ready": False, "parts": {"everything": "ok", "postgres": why}})
+
+
+async def _nobody(headers: object) -> Principal:
+    raise Unauthorized("who?")
 
 
 async def test_a_store_that_is_away_is_a_503_and_what_nobody_expected_a_500(system: MemorySystem) -> None:

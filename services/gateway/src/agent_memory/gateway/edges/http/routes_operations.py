@@ -3,16 +3,20 @@
 import asyncio
 from typing import Any
 
+import structlog
 from litestar import get
 from litestar.types import ASGIApp
 
 from agent_memory.contracts.codec import encode
 from agent_memory.contracts.streams import PROJECTIONS
+from agent_memory.gateway.auth import disabled
 from agent_memory.gateway.edges.http.call import HttpRequest, opened
 from agent_memory.gateway.edges.http.responses import Answered
 from agent_memory.gateway.ports import WORKING_MEMORY
 from agent_memory.runtime import telemetry
 from agent_memory.runtime.metrics_server import run_checks
+
+log = structlog.get_logger(__name__)
 
 
 @get(["/v1/health", "/health"], status_code=200)
@@ -31,6 +35,10 @@ async def ready(request: HttpRequest) -> ASGIApp:
     call = await opened(request)
     parts = await run_checks(call.gateway.checks)
     well = all(found == "ok" for name, found in parts.items() if name != WORKING_MEMORY)
+    if missing := {name: found for name, found in parts.items() if found != "ok"}:
+        log.warning("not ready", parts=missing)
+    if call.gateway.authenticate is not disabled:  # strangers may ask this, and what is wrong inside is not for them
+        parts |= dict.fromkeys(missing, "failed")
     return Answered(encode({"ready": well, "parts": parts}), status=200 if well else 503)
 
 
