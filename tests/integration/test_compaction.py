@@ -325,6 +325,34 @@ async def test_a_memory_that_changes_while_it_is_looked_at_is_not_merged_on_what
     assert await world.texts() == {"a": "likes tea", "b": "likes milk"}
 
 
+async def test_two_replicas_at_once_merge_once(world: World) -> None:
+    await world.store(*(memory(f"m{number}", "likes tea", days=number) for number in range(8)))
+    other = World(world.system, farthest=0.2, settings=Settings())
+    both = [one.compaction.tenant("default", "test", wanted=lambda _: True, patient=True) for one in (world, other)]
+    assert sorted(done.merged for done in await asyncio.gather(*both)) == [0, 7]
+    reasons = [json.loads(bytes(event.data)).get("reason") for event in await world.log.history(memory_stream("default", "m0"))]
+    assert reasons == [None, "merged"]
+    await other.judge.close()
+
+
+async def test_a_merge_whose_reply_was_lost_is_not_made_twice(world: World) -> None:
+    await world.store(memory("a", "likes tea"), memory("b", "likes tea", days=1))
+    send = world.sender.send
+
+    async def deaf(envelopes: list[CommandEnvelope]) -> Any:
+        await send(envelopes)
+        return {}
+
+    world.sender.send = deaf  # type: ignore[method-assign, assignment]
+    assert await world.compact() == 0
+    world.sender.send = send  # type: ignore[method-assign]
+    assert await world.compact() == 0
+    await world.system.catch_up()
+    assert await world.compact() == 0
+    assert await world.texts() == {"a": "likes tea"}
+    assert await duplicates.waiting(world.system.redis, "default") == []
+
+
 async def test_a_request_is_answered_with_what_remains_of_those_it_is_about(world: World) -> None:
     await world.store(
         memory("a", "likes tea"),

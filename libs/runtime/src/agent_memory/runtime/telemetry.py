@@ -76,6 +76,10 @@ WORK_PENDING = _gauge("work_pending", "What waits to be done in the background, 
 WORK_DONE = _counter("work_done", "What was done in the background", "work")
 WORK_SECONDS = _histogram("work_seconds", "One piece of background work, until its effect is seen", SLOW, "work")
 
+# Less to remember
+MERGED = _counter("memories_merged", "Memories that became part of others, by what told that they say the same", "by")
+FORGOTTEN = _counter("memories_forgotten_by_policy", "Memories that the policy of the settings let go")
+
 # Time
 TICKS = _counter("ticks", "Ticks sent for jobs that came due", "job")
 

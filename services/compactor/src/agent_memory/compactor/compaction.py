@@ -24,6 +24,7 @@ from agent_memory.readmodels import duplicates, generations
 from agent_memory.readmodels.nearness import Nearness
 from agent_memory.readmodels.progress import Ledger
 from agent_memory.readmodels.search import MemorySearch
+from agent_memory.runtime import telemetry
 from agent_memory.runtime.leases import Leases
 from agent_memory.runtime.llm import CompletionRefused, NoModel
 from agent_memory.runtime.llm_journal import Journal
@@ -201,6 +202,7 @@ class Compaction:
             if reply is not None and isinstance(reply.reply, MemoryChanged):
                 done.add(Done(merged=len(merge.source_ids), position=reply.position))
                 again.add(merge.record.id)
+                telemetry.MERGED.labels("model" if merge.use.model else "words").inc(len(merge.source_ids))
                 log.info("merged", into=merge.record.id, sources=merge.source_ids, model=merge.use.model)
             else:
                 again |= merge.versions.keys()

@@ -13,6 +13,7 @@ from agent_memory.contracts.records import MemoryRecord, Scope, to_milliseconds
 from agent_memory.contracts.replies import MemoriesForgotten
 from agent_memory.readmodels import duplicates
 from agent_memory.readmodels.forgetting import ForgetPolicy, forgettable
+from agent_memory.runtime import telemetry
 from agent_memory.runtime.settings import Settings
 
 log = structlog.get_logger("forgetting")
@@ -59,6 +60,7 @@ class Forgetting:
             reply = (await self._sender.send([sent])).get(sent.id)
             if reply is not None and isinstance(reply.reply, MemoriesForgotten):
                 gone += len(reply.reply.memory_ids)
+        telemetry.FORGOTTEN.inc(gone)
         if gone:
             log.info("forgotten", tenant=owner.tenant, namespace=owner.namespace, memories=gone)
         return gone
