@@ -29,6 +29,30 @@ class LivingSessions(Protocol):
 class Vectors(Protocol):
     """Vectors that were computed before."""
 
+    async def find(self, model: str, hashes: Sequence[bytes]) -> dict[bytes, bytes]: ...
+    async def keep(self, model: str, vectors: Mapping[bytes, bytes]) -> None: ...
+
+
+class WorkingSearch:
+    """Searches by comparing everything, so a message is found as soon as it is written. Raises Unavailable."""
+
+    def __init__(
+        self,
+        log: LivingSessions,
+        sessions: Sessions,
+        vectors: Vectors,
+        embedder: Embedder,
+        clock: Clock,
+        *,
+        messages_too: bool = True,
+    ) -> None:
+        self._log = log
+        self._sessions = sessions
+        self._vectors = vectors
+        self._embedder = embedder
+        self._clock = clock
+        self._messages_too = messages_too
+
     async def find(self, query: SearchMemories, vector: bytes | None) -> WorkingPage:
         """All that matches, in the order of the search."""
         documents, complete = await self._documents(query)
