@@ -66,6 +66,7 @@ def _variables(prompt: str) -> list[str]:
     try:
         parts = list(Formatter().parse(prompt))
     except ValueError as error:
-        raise Invalid(f"custom_prompt has braces that do not fit: {error}; write {{{{ for one that stands for itself") from None
+        reason = f"custom_prompt has braces that do not fit: {error}; write {{{{ for one that stands for itself"
+        raise Invalid(reason, field="custom_prompt") from None
     # An attribute, an index, a conversion or a format is part of no name that is known.
     return [name + (f"!{how}" if how else "") + (f":{form}" if form else "") for _, name, form, how in parts if name is not None]

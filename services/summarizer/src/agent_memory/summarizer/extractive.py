@@ -16,7 +16,7 @@ RELEVANCE = 0.7
 EXCERPT = 300
 """Characters of one message at most: a summary of many beats a copy of few."""
 CHARACTERS_A_TOKEN = 4
-_END = re.compile(r"(?<=[.!?…。！？])[\"'”’)\]]*\s+|\n+")
+_END = re.compile(r"(?<=[.!?…])\s+|(?<=[.!?…][\"'”’)\]])\s+|(?<=[。！？])\s*|\n+")
 
 
 def budget(limit: int) -> int:
