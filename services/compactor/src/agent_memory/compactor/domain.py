@@ -91,7 +91,7 @@ def merge(members: Sequence[KnownMemory], text: str | None = None, use: ModelUse
 def envelope(tenant: str, command: MergeMemories | ForgetMemories, cause: str, now_ms: int) -> CommandEnvelope:
     """A command of the compactor. Its id says what it does to which versions: however often it is decided, it happens once."""
     what: list[object] = (
-        [command.record.id, command.versions] if isinstance(command, MergeMemories) else [cause, command.memory_ids]
+        [command.record.id, sorted(command.versions.items())] if isinstance(command, MergeMemories) else [cause, command.memory_ids]
     )
     digest = blake2b(encode([tenant, what]), digest_size=16).hexdigest()
     name = f"{type(command).__name__}/{digest}"
