@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from agent_memory.contracts.codec import encode
 from agent_memory.contracts.queries import Fusion, MemoryFilters, Recency, SearchMemories, SearchMode, TagFilter
@@ -37,6 +38,8 @@ def ids(found: list[Found]) -> list[str]:
 def test_messages_and_memories_that_are_not_long_term_yet_are_what_a_session_holds() -> None:
     message = Message(id="m", role="assistant", content="Hi", created_at=NOW)
     meta = {
+        "namespace": "n",
+        "user_id": "u",
         "last_accessed": NOW + timedelta(days=1),
         "memories": [record("a"), record("b", namespace="own"), record("c", persisted_at=NOW)],
     }
@@ -48,6 +51,10 @@ def test_messages_and_memories_that_are_not_long_term_yet_are_what_a_session_hol
     assert (third.id, third.namespace) == ("b", "own")
     assert [one.id for one in records_of(held, messages_too=False)] == ["a", "b"]
     assert records_of(Standing(session_id="s", meta=b"{}", messages=b"")) == []
+    for namespace, user_id in (("", "u"), ("n", ""), ("other", "u")):
+        assert (
+            records_of(Standing(session_id="s", namespace=namespace, user_id=user_id, meta=held.meta, messages=held.messages)) == []
+        )
 
 
 def test_filters_and_words_choose() -> None:

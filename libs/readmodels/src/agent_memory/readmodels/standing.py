@@ -39,6 +39,8 @@ class Standing(msgspec.Struct, frozen=True, kw_only=True):
 class _Meta(msgspec.Struct):
     memories: list[MemoryRecord] = []
     last_accessed: datetime | None = None
+    namespace: str | None = None
+    user_id: str | None = None
 
 
 class Scored(Protocol):
@@ -66,8 +68,13 @@ _messages = msgspec.json.Decoder(list[Message]).decode
 
 
 def records_of(document: Standing, *, messages_too: bool = True) -> list[MemoryRecord]:
-    """What a session holds, as memories: its messages, and the memories that are not long-term memories already."""
+    """What a session holds, as memories: its messages, and the memories that are not long-term memories already.
+
+    Nothing when the document is somebody else's: a session that has just gone may have been taken for another of its name.
+    """
     meta = _meta(document.meta)
+    if (meta.namespace or "", meta.user_id or "") != (document.namespace, document.user_id):
+        return []
     said = _messages(b"[" + document.messages + b"]") if messages_too else []
     return [
         *(_of_message(message, document, meta.last_accessed) for message in said),
