@@ -52,9 +52,7 @@ def test_messages_and_memories_that_are_not_long_term_yet_are_what_a_session_hol
     assert [one.id for one in records_of(held, messages_too=False)] == ["a", "b"]
     assert records_of(Standing(session_id="s", meta=b"{}", messages=b"")) == []
     for namespace, user_id in (("", "u"), ("n", ""), ("other", "u")):
-        assert (
-            records_of(Standing(session_id="s", namespace=namespace, user_id=user_id, meta=held.meta, messages=held.messages)) == []
-        )
+        assert records_of(replace(held, namespace=namespace, user_id=user_id)) == []
 
 
 def test_filters_and_words_choose() -> None:
