@@ -112,6 +112,14 @@ async def test_a_credential_allows_what_its_scope_says_and_no_more(system: Memor
                 assert (answer.status_code, answer.json()) == (403, told), operation.path
 
 
+@pytest.mark.parametrize("path", ["/metrics", "/metrics/", "/metrics//", "//metrics", "///metrics//", "/%6detrics", "/metrics%2F"])
+async def test_no_spelling_of_the_path_shows_everybodys_figures_to_one(system: MemorySystem, path: str) -> None:
+    async with door(system, Principal(permissions=IMPLIED["write"])) as client:
+        assert (await client.get(f"http://memory{path}")).status_code == 403
+    async with door(system, Principal()) as client:
+        assert (await client.get("/metrics")).status_code == 200
+
+
 def test_what_only_reads_is_told_from_what_writes_by_one_table() -> None:
     reading = {operation.path for operation in OPERATIONS if operation.method == "post" and not operation.writes}
     assert reading <= READING_POSTS

@@ -1,5 +1,7 @@
 """Tokens in Postgres: kept, found, taken away, and seen so by every gateway."""
 
+from contextlib import AsyncExitStack
+
 import psycopg
 import pytest
 
@@ -7,7 +9,11 @@ from agent_memory.contracts.errors import Conflict, Unauthorized, Unavailable
 from agent_memory.eventlog import secrets
 from agent_memory.eventlog.connect import Connections
 from agent_memory.eventlog.tokens import StoredToken, TokenStore
+from agent_memory.gateway.app import authentication
+from agent_memory.gateway.auth import disabled
 from agent_memory.gateway.auth_tokens import FRESH_SECONDS, TokenAuthentication
+from agent_memory.gateway.settings import AuthSettings
+from agent_memory.runtime.settings import Settings, SettingsError
 
 SECRET = secrets.new_token()
 TOKEN = StoredToken(
@@ -84,6 +90,22 @@ async def test_a_database_without_tokens_is_named_at_the_start(database_url, sto
         await admin.execute("DROP TABLE tokens")
     with pytest.raises(Unavailable, match="no table of tokens"):
         await store.ready()
+
+
+async def test_without_a_store_nothing_starts(database_url):
+    there, away = Settings(database_url=database_url), Settings(database_url="postgresql://127.0.0.1:1/nowhere")
+    mode = AuthSettings(auth_mode="token")
+    async with AsyncExitStack() as stack:
+        assert isinstance(await authentication(there, mode, stack), TokenAuthentication)
+        with pytest.raises(SettingsError, match="AUTH_MODE=token cannot be used: the token store cannot be reached"):
+            await authentication(away, mode, stack)
+
+
+async def test_a_mode_is_the_one_that_was_asked_for():
+    issuer = AuthSettings(auth_mode="oauth2", oauth2_issuer_url="https://issuer.example", oauth2_audience="api")
+    async with AsyncExitStack() as stack:
+        assert type(await authentication(Settings(), issuer, stack)).__name__ == "OAuth2Authentication"
+        assert await authentication(Settings(), AuthSettings(), stack) is disabled
 
 
 async def test_a_store_that_is_away_says_so():

@@ -44,7 +44,9 @@ async def ready(request: HttpRequest) -> ASGIApp:
 
 @get("/metrics", status_code=200)
 async def metrics(request: HttpRequest) -> ASGIApp:
-    """Prometheus metrics of this process."""
+    """Prometheus metrics of this process, whichever tenant they come from."""
+    call = await opened(request)
+    call.principal.require("admin")  # here as well: the framework takes other spellings of the path for the same
     body, kind = await asyncio.to_thread(telemetry.expose)
     return Answered(body, kind=kind.encode())
 
