@@ -204,8 +204,26 @@ async def test_a_search_gives_whole_events_with_their_scores(http: AsyncClient, 
     assert system.queries == [expected]
 
 
+async def test_a_search_for_sessions_gives_each_with_its_best_events(http: AsyncClient, system: MemorySystem) -> None:
+    record = encode(TimelineEvent(event_id="e", session_id="s", timestamp_ms=1, text="tea"))
+    system.page = MemoryPage(hits=[MemoryHit(record=record, score=0.5, dist=0.5, score_type="hybrid")])
+    answer = await http.post("/v1/timeline/search", json={"text": "tea", "group_by": "session"})
+    (session,) = answer.json()["sessions"]
+    assert (session["session_id"], session["score"], answer.json()["total"], answer.json()["next_offset"]) == ("s", 1.0, 1, None)
+    assert [event["event_id"] for event in session["events"]] == ["e"]
+    assert system.queries == [SearchTimeline(scope=Scope(), text="tea", group_by="session")]
+
+
 @pytest.mark.parametrize(
-    "body", [{}, {"text": " "}, {"text": "x", "mode": "magic"}, {"text": "x", "limit": 101}, {"text": "x", "offset": -1}]
+    "body",
+    [
+        {"text": "x", "group_by": "day"},
+        {},
+        {"text": " "},
+        {"text": "x", "mode": "magic"},
+        {"text": "x", "limit": 101},
+        {"text": "x", "offset": -1},
+    ],
 )
 async def test_a_search_that_cannot_be_is_refused(http: AsyncClient, body: object) -> None:
     assert (await http.post("/v1/timeline/search", json=body)).status_code == 422

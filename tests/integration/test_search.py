@@ -336,3 +336,29 @@ async def test_a_timeline_search_stays_in_its_scope_session_and_time(redis: Redi
     assert msgspec.json.decode(page.hits[0].record, type=TimelineEvent).session_id == "s1"
     assert (await search.search(msgspec.structs.replace(query, scope=Scope(tenant="t")), at_angle(0))).total == 0
     assert (await search.search(msgspec.structs.replace(query, text=" "), None)).total == 0
+
+
+async def test_forms_of_a_word_are_one_and_quoted_words_stay_as_they_are(redis: Redis) -> None:
+    texts = ["she runs every day", "running in the rain", "the runner", "книга о чае", "she walks in all the rain"]
+    search = await stored(redis, [memory(number, text) for number, text in enumerate(texts)])
+
+    async def found(text: str) -> list[str]:
+        return ids(await search.search(SearchMemories(tenant="t", text=text, mode="keyword"), None))
+
+    assert sorted(await found("run")) == ["m000", "m001"]
+    assert await found('"runs"') == ["m000"]
+    assert await found('"run"') == []
+    assert await found("книги") == ["m003"]
+    assert await found("does she walk in the rain") == ["m004", "m001", "m000", "m002"]
+
+
+async def test_a_filter_changes_no_score_wherever_the_documents_lie(redis: Redis) -> None:
+    records = [memory(1, "tea"), memory(2, "tea with milk, cake and a very long afternoon", topics=["a"])]
+    # Others between them: a server that skips over those must still count every word of the next.
+    others = [memory(number, "none", topics=["b"]) for number in range(3, 30)]
+    search = await stored(redis, [*others[:5], records[0], *others[5:9], records[1], *others[9:]])
+    query = SearchMemories(tenant="t", text="tea milk", mode="keyword")
+    plain = {hit.id: hit.score for hit in (await search.search(query, None)).hits}
+    everything = MemoryFilters(memory_type=TagFilter(any=["semantic", "episodic", "message"]), session_id=TagFilter(none=True))
+    filtered = await search.search(msgspec.structs.replace(query, filters=everything), None)
+    assert {hit.id: hit.score for hit in filtered.hits} == plain

@@ -8,8 +8,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent_memory.contracts.records import MemoryRecord, Scope, TimelineEvent
-from agent_memory.readmodels.documents import INDEXED_CHARACTERS, listing_order, memory_document, micros, timeline_document
-from agent_memory.readmodels.words import wanted, words
+from agent_memory.readmodels.documents import (
+    CONTEXT_BYTES,
+    INDEXED_CHARACTERS,
+    beginning,
+    context,
+    listing_order,
+    memory_document,
+    micros,
+    timeline_document,
+)
+from agent_memory.readmodels.words import stem, wanted, words
 
 AT = datetime(2026, 1, 31, 12, 0, 0, 123456, tzinfo=UTC)
 
@@ -48,7 +57,52 @@ def test_an_event_lies_under_its_scope() -> None:
     document = timeline_document(event, scope, 3, b"")
     assert document.scope_path == "t/n/u"
     assert document.fields["timestamp_ms"] == -1
-    assert document.fields["text"] == "hi"
+    assert (document.fields["text"], document.fields["stems"]) == ("hi", "_hi")
+
+
+def test_an_event_is_found_by_the_beginnings_of_the_last_two_before_it() -> None:
+    before = [("e1", "_a"), ("e2", "_é" * 20 + " " + "_b " * CONTEXT_BYTES), ("e3", "_c")]
+    assert context([]) == {}
+    assert context(before[:1]) == {"previous": "e1", "before": "_a"}
+    found = context(before)
+    assert (found["previous"], str(found["before"]).split()[-1]) == ("e3", "_c")
+    assert "_a" not in str(found["before"]).split()
+    assert CONTEXT_BYTES - 10 < len(beginning(before[1][1]).encode()) <= CONTEXT_BYTES
+
+
+@given(st.text(max_size=900))
+def test_a_beginning_is_of_whole_stems(text: str) -> None:
+    stems = " ".join(map(stem, words(text)))
+    assert f"{stems} ".startswith(f"{beginning(stems)} ") or not beginning(stems)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("running", "runs"),
+        ("parties", "party"),
+        ("книгами", "книга"),
+        ("паролей", "пароль"),
+        ("γυναίκες", "γυναίκα"),
+        ("x86", "x86"),
+    ],
+)
+def test_forms_of_a_word_have_one_stem(one: str, other: str) -> None:
+    assert stem(one) == stem(other)
+
+
+@pytest.mark.parametrize("word", ["café", "łódź", "mañana", "überall", "東", "हिन्दी", "🎉", "3d"])
+def test_words_of_other_languages_stay_as_they_are(word: str) -> None:
+    assert stem(word) == f"_{word}"
+
+
+def test_common_words_are_told_apart_unless_there_are_no_others() -> None:
+    found = wanted("What did Ann say about the blue keys? the blue keys")
+    assert found.telling == (("_ann",), ("_say",), ("_blue",), ("_key",))
+    assert found.common == (("_what",), ("_did",), ("_about",), ("_the",))
+    assert found.pairs == (("_ann", "_say"), ("_blue", "_key"))
+    assert wanted("is it?").telling == (("_is",), ("_it",))
+    assert wanted("是的").telling == (("_是", "_的"),)
 
 
 @given(st.tuples(st.datetimes(), st.text("ab", max_size=3)), st.tuples(st.datetimes(), st.text("ab", max_size=3)))

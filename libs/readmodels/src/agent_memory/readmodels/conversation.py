@@ -40,10 +40,12 @@ def supported(
     """Each candidate's share of both sides, `alpha` of the first and the rest of the second, and what its neighbours add."""
     own = {key: alpha * near.get(key, 0.0) + (1.0 - alpha) * worded.get(key, 0.0) for key in places}
     score_of = dict(own)
-    for key, place in places.items():
-        if place.previous in own:
-            score_of[key] += NEIGHBOUR * own[place.previous]
-            score_of[place.previous] += NEIGHBOUR * own[key]
+    # In one order always: sums of the same numbers in another one may differ in their last digit.
+    for key in sorted(places):
+        previous = places[key].previous
+        if previous is not None and previous in own:
+            score_of[key] += NEIGHBOUR * own[previous]
+            score_of[previous] += NEIGHBOUR * own[key]
     return score_of
 
 

@@ -161,16 +161,22 @@ class Searching:
         return Found(total, candidates, _records(plan, rows))
 
     async def _within(self, plan: Plan, radius: float) -> Found:
-        def statement(k: int) -> Statement:
-            return statements.within(self._index, plan.where, plan.vector or b"", radius, k, _fields(plan))
+        """As `_nearest`, as far as `radius`: a walk through the graph that ends there can miss documents right where it starts."""
+        known, rows, _ = await self._ranked_by_vector(plan, plan.where, plan.end, _fields(plan))
+        inside = [row for row in rows if row.rank <= radius]
+        total = len(inside)
+        if total == len(rows) < known.matches:
+            total = max(total, await self._count_within(plan, radius, known))
+        return Found(total, [_near(row) for row in inside], _records(plan, inside))
 
-        k = plan.end + 1
-        while True:
-            (reply,) = await self._send(plan, statement(k))
-            total, rows = statements.nearest_first(reply)
-            if not _cut_in_a_tie(rows, plan.end, k) or k >= _most(plan.end):
-                return Found(total, [_near(row) for row in rows[: plan.end]], _records(plan, rows))
-            k = min(k * _MORE, _most(plan.end))
+    async def _count_within(self, plan: Plan, radius: float, known: Count) -> int:
+        """How many documents are no farther than `radius`; exact where each of those that match can be compared."""
+        if known.matches <= statements.EXACT_UP_TO:
+            _, rows, _ = await self._ranked_by_vector(plan, plan.where, known.matches, ())
+            return sum(row.rank <= radius for row in rows)
+        (reply,) = await self._send(plan, statements.count_within(self._index, plan.where, plan.vector or b"", radius))
+        total: int = reply[0]
+        return total
 
     async def _nearest(self, plan: Plan) -> Found:
         known, rows, _ = await self._ranked_by_vector(plan, plan.where, plan.end, _fields(plan))
@@ -254,8 +260,8 @@ class Searching:
 
     def _having(self, plan: Plan) -> str:
         """Documents that have any of the words themselves."""
-        any_part = statements.any_telling_part if self._kind == "timeline" else statements.any_part
-        return f"{plan.where} {any_part(plan.wanted)}"
+        talk = self._kind == "timeline"
+        return f"{plan.where} {statements.any_part(plan.wanted, self._looked_in, common=not talk)}"
 
     async def _ranked_by_vector(
         self, plan: Plan, where: str, end: int, fields: tuple[str, ...], beside: tuple[Statement, ...] = ()
@@ -349,8 +355,9 @@ def _supported(sides: Sides, alpha: float) -> tuple[dict[bytes, float], dict[byt
 
 
 def _place(row: Row) -> Place:
-    previous = row.get(b"previous")
-    return Place(row.get(b"session_id") or b"", None if previous is None else row.key.partition(b"}:")[0] + b"}:" + previous)
+    given = dict(zip(row.fields[::2], row.fields[1::2], strict=True))
+    previous = given.get(b"previous")
+    return Place(given.get(b"session_id", b""), None if previous is None else row.key.partition(b"}:")[0] + b"}:" + previous)
 
 
 def _most(end: int) -> int:

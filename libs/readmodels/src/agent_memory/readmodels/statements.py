@@ -17,6 +17,8 @@ Statement = tuple[str | bytes | int, ...]
 _TAIL: Statement = ("TIMEOUT", 5_000, "DIALECT", 2)
 _TAGS = re.compile(r"(?<!-)@(\w+):\{([^}]*)\}")
 _NO_TAG = "v_"
+_UNSCORED = "{$weight:0}"
+_PAIR_WEIGHT = 0.5
 STEMS, STEMS_IN_CONTEXT = "stems", "stems|before"
 """Where words are looked for: in a document, or in it and in what was said before it."""
 EXACT_UP_TO = 2_000
@@ -60,12 +62,10 @@ def nearest(index: str, where: str, vector: bytes, k: int, known: Count | None, 
     return ("FT.SEARCH", index, query, "PARAMS", 2, "vector", vector, "SORTBY", "dist", *returned, "LIMIT", 0, k, *_TAIL)
 
 
-def within(index: str, where: str, vector: bytes, radius: float, k: int, fields: Sequence[str]) -> Statement:
-    """The k nearest of the documents that match and are no farther than `radius`."""
-    query = f"{where} @vector:[VECTOR_RANGE $radius $vector]=>{{$YIELD_DISTANCE_AS: dist}}"
-    params = ("PARAMS", 4, "vector", vector, "radius", repr(float(radius)))
-    returned: Statement = ("RETURN", len(fields) + 1, "dist", *fields)
-    return ("FT.SEARCH", index, query, *params, "SORTBY", "dist", *returned, "LIMIT", 0, k, *_TAIL)
+def count_within(index: str, where: str, vector: bytes, radius: float) -> Statement:
+    """About how many documents match and are no farther than `radius`."""
+    query = f"{where} @vector:[VECTOR_RANGE $radius $vector]"
+    return ("FT.SEARCH", index, query, "PARAMS", 4, "vector", vector, "radius", repr(float(radius)), "LIMIT", 0, 0, *_TAIL)
 
 
 def best(index: str, where: str, k: int, fields: Sequence[str], scorer: str = "BM25STD") -> Statement:
@@ -91,35 +91,49 @@ def freshest(
 
 
 def any_word(wanted: Wanted, fields: str = STEMS) -> str:
-    """A clause for documents that have each phrase and, where there are other words, any of the telling ones as stems."""
-    return " ".join(filter(None, (all_phrases(wanted), _any_stem(wanted.telling, fields))))
+    """Documents that have each phrase and, where there are other words, any of the telling ones as stems."""
+    having = f"@{fields}:{_any(wanted.telling)}=>{_UNSCORED}" if wanted.telling else ""
+    return " ".join(filter(None, (all_phrases(wanted), having, *_scoring(wanted, fields))))
 
 
-def any_part(wanted: Wanted) -> str:
-    """A clause for documents that have any of the words as stems, or of the phrases. Common words earn no score."""
-    # Weights hold for unions, and a union of one is none.
-    common = f"({_any_stem([term for term in wanted.common for _ in range(2)])}=>{{$weight:0}})" if wanted.common else ""
-    phrases = [f"@text:({_clause(phrase)})" for phrase in wanted.phrases]
-    return f"({'|'.join(filter(None, (*phrases, _any_stem(wanted.telling), common)))})"
+def any_part(wanted: Wanted, fields: str = STEMS, *, common: bool = True) -> str:
+    """Documents that themselves have any of the words as stems, common ones too unless told otherwise, or of the phrases.
 
-
-def any_telling_part(wanted: Wanted) -> str:
-    """As `any_part`, of the telling words only."""
-    return any_part(msgspec.structs.replace(wanted, common=()))
+    `fields`: where what they have is scored.
+    """
+    terms = wanted.telling + (wanted.common if common else ())
+    phrases = _phrases(wanted)
+    having = [*phrases, *phrases, *([f"@{STEMS}:{_any(terms)}"] if terms else [])]
+    scoring = (*(f"~{phrase}" for phrase in phrases), *_scoring(wanted, fields))
+    return " ".join((f"({'|'.join(having)})=>{_UNSCORED}", *scoring))
 
 
 def all_phrases(wanted: Wanted) -> str:
     """A clause for documents that have each phrase, word by word; empty without phrases."""
-    return " ".join(f"@text:({_clause(phrase)})" for phrase in wanted.phrases)
+    return " ".join(_phrases(wanted))
 
 
 def unscored(where: str) -> str:
     """The same filters, earning no score: a tag would add as much as a rare word, and the more the shorter the document is."""
-    return _TAGS.sub(rf"(@\1:{{\2|{_NO_TAG}}})=>{{$weight:0}}", where)
+    return _TAGS.sub(rf"(@\1:{{\2|{_NO_TAG}}})=>{_UNSCORED}", where)
 
 
-def _any_stem(terms: Sequence[tuple[str, ...]], fields: str = STEMS) -> str:
-    return f"@{fields}:({'|'.join(map(_clause, terms))})" if terms else ""
+def _scoring(wanted: Wanted, fields: str) -> list[str]:
+    """Each telling word earns its score; two side by side earn half of theirs again (sequential dependence: Metzler, Croft, 2005).
+
+    As options of their own: of the words in a union, the server counts but some wherever it came upon the document by skipping.
+    """
+    words = [f"~@{fields}:({_clause(term)})" for term in wanted.telling]
+    return words + [f"(~@{fields}:({_clause(pair)}))=>{{$weight:{_PAIR_WEIGHT}}}" for pair in wanted.pairs]
+
+
+def _any(terms: Sequence[tuple[str, ...]]) -> str:
+    # Each twice: a weight holds for a union, and a union of one is none.
+    return f"({'|'.join(_clause(term) for term in terms for _ in range(2))})"
+
+
+def _phrases(wanted: Wanted) -> list[str]:
+    return [f"@text:({_clause(phrase)})" for phrase in wanted.phrases]
 
 
 def listed(reply: list[Any]) -> tuple[int, list[Row]]:

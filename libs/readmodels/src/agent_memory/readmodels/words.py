@@ -41,6 +41,7 @@ COMMON = frozenset(_COMMON.split())
 
 MAX_WORD = 64
 """Longer words (hashes, base64) are cut, in documents and queries alike."""
+MAX_PAIRS = 16
 MAX_QUERY_WORDS = 256
 """A query's further words are not looked at: its cost is bounded, and nobody ranks by the 257th word of a question."""
 
@@ -49,12 +50,14 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     """What a keyword query asks for. Each is a clause of one word or of adjacent words: any of `terms`, each of `phrases`.
 
     The terms as stems: `telling` ones are ranked by, `common` ones are not. A query of common words only ranks by them.
+    `pairs`: telling words that stand side by side in the query, as stems; having both side by side counts more.
     """
 
     terms: tuple[tuple[str, ...], ...] = ()
     phrases: tuple[tuple[str, ...], ...] = ()
     telling: tuple[tuple[str, ...], ...] = ()
     common: tuple[tuple[str, ...], ...] = ()
+    pairs: tuple[tuple[str, ...], ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.terms or self.phrases)
@@ -79,18 +82,21 @@ def wanted(text: str) -> Wanted:
     text = text.translate(_QUOTES)
     phrases = tuple(found for part in _PHRASE.findall(text) if (found := tuple(words(part)[:MAX_QUERY_WORDS])))
     terms: dict[tuple[str, ...], None] = {}
+    beside: dict[tuple[str, ...], None] = {}
     for run in _RUN.findall(unicodedata.normalize("NFKC", _PHRASE.sub(" ", text))):
         parts = words(run)
         if _UNSPACED.match(run) and len(parts) > 1:
             terms.update(dict.fromkeys(pairwise(parts)))
         else:
             terms.update(dict.fromkeys((word,) for word in parts))
+            beside.update(dict.fromkeys(pair for pair in pairwise(parts) if COMMON.isdisjoint(pair)))
     chosen = tuple(terms)[:MAX_QUERY_WORDS]
     telling = _stemmed(term for term in chosen if term[0] not in COMMON)
     common = _stemmed(term for term in chosen if term[0] in COMMON)
     if not telling:
         telling, common = common, ()
-    return Wanted(terms=chosen, phrases=phrases, telling=telling, common=common)
+    pairs = _stemmed(tuple(beside)[:MAX_PAIRS])
+    return Wanted(terms=chosen, phrases=phrases, telling=telling, common=common, pairs=pairs)
 
 
 def _stemmed(terms: Iterable[tuple[str, ...]]) -> tuple[tuple[str, ...], ...]:
