@@ -92,7 +92,8 @@ persisted_at access_count event_date extraction_strategy_config last_accessed me
 tokens ttl_seconds config strategy deduplicate distance_threshold hybrid_fusion include_working_memory recency_boost
 recency_freshness_weight recency_half_life_created_days recency_half_life_last_access_days recency_novelty_weight
 recency_recency_weight recency_semantic_weight search_mode server_side_recency text_scorer budget hard_age_multiplier
-max_age_days max_inactive_days memory_type_allowlist Idempotency-Key If-Match as_of name source time_window_days continuous
+max_age_days max_inactive_days memory_type_allowlist Idempotency-Key If-Match If-None-Match as_of name source
+time_window_days continuous
 prompt memory_types
 """
 HARMLESS = frozenset(_HARMLESS.split())
