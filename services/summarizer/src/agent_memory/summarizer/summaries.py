@@ -15,6 +15,7 @@ from agent_memory.contracts.records import Message, ModelUse
 from agent_memory.contracts.streams import owner_of
 from agent_memory.readmodels import session_work
 from agent_memory.readmodels.overflow import DEFAULT_LIMIT, counted, leaving
+from agent_memory.runtime.embed_vectors import Floats
 from agent_memory.runtime.llm import Completion, CompletionEmpty
 from agent_memory.runtime.llm_catalogue import known
 from agent_memory.runtime.llm_journal import Journal
@@ -125,18 +126,18 @@ class Summaries:
         """The old summary, shortened to half of the room if it must be, and what is central in the messages."""
         room = extractive.budget(limit)
         if len(context) > room // 2:
-            context = "\n".join(await self._chosen(extractive.sentences(context), extractive.sentences(context), room // 2))
+            parts = extractive.sentences(context)
+            context = "\n".join(await self._chosen(await self._vectors.of(parts), parts, room // 2))
         told = [message for message in messages if message.content.strip()]
-        lines = [f"{message.role}: {extractive.excerpt(message.content)}" for message in told]
-        taken = await self._chosen([message.content for message in told], lines, room - len(context))
+        excerpts = [extractive.excerpt(message.content) for message in told]
+        lines = [f"{message.role}: {excerpt}" for message, excerpt in zip(told, excerpts, strict=True)]
+        vectors = await self._vectors.of([message.content for message in told], excerpts) if told else None
+        taken = [] if vectors is None else await self._chosen(vectors, lines, room - len(context))
         return "\n".join(part for part in (context, *taken) if part)
 
-    async def _chosen(self, texts: Sequence[str], lines: Sequence[str], room: int) -> list[str]:
-        if not texts:
-            return []
-        vectors = await self._vectors.of(texts)
-        at = await asyncio.to_thread(extractive.chosen, vectors, [len(line) + 1 for line in lines], room)
-        return [lines[number] for number in at]
+    async def _chosen(self, vectors: Floats, lines: Sequence[str], room: int) -> list[str]:
+        taken = await asyncio.to_thread(extractive.chosen, vectors, [len(line) + 1 for line in lines], room)
+        return [lines[number] for number in taken]
 
 
 def filled(prompt: str, summary: str, lines: str) -> str:

@@ -21,13 +21,23 @@ class KnownVectors:
         self._embedder = embedder
         self._kept = kept
 
-    async def of(self, texts: Sequence[str]) -> Floats:
-        """One row per text. Raises Unavailable, and EmbeddingRefused."""
-        hashes = {text: content_hash(text) for text in texts}
-        known = await self._kept.find(self._embedder.model, list(hashes.values()))
-        missing = [text for text, digest in hashes.items() if digest not in known]
+    async def of(self, texts: Sequence[str], shorter: Sequence[str] | None = None) -> Floats:
+        """One row per text; where the vector of a text is not known, that of its `shorter` form, which is sooner had.
+
+        Raises Unavailable, and EmbeddingRefused.
+        """
+        found = await self._find(texts)
+        if shorter is not None:
+            texts = [text if text in found else short for text, short in zip(texts, shorter, strict=True)]
+            found |= await self._find([text for text in texts if text not in found])
+        missing = list(dict.fromkeys(text for text in texts if text not in found))
         if missing:
-            fresh = dict(zip([hashes[text] for text in missing], await self._embedder.embed(missing), strict=True))
-            await self._kept.keep(self._embedder.model, fresh)
-            known |= fresh
-        return unpacked([known[hashes[text]] for text in texts])
+            fresh = dict(zip(missing, await self._embedder.embed(missing), strict=True))
+            await self._kept.keep(self._embedder.model, {content_hash(text): vector for text, vector in fresh.items()})
+            found |= fresh
+        return unpacked([found[text] for text in texts])
+
+    async def _find(self, texts: Sequence[str]) -> dict[str, bytes]:
+        hashes = {text: content_hash(text) for text in texts}
+        known = await self._kept.find(self._embedder.model, list(hashes.values())) if hashes else {}
+        return {text: known[digest] for text, digest in hashes.items() if digest in known}
