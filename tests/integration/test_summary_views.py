@@ -31,17 +31,19 @@ from agent_memory.contracts.streams import (
     PARTITION_RUNS_GROUP,
     SUMMARY_VIEWS,
     checkpoint_key,
+    heartbeat_key,
     partition_streams,
     task_stream,
     view_streams,
 )
 from agent_memory.eventlog.newest import NewestReader
+from agent_memory.gateway import views as gateway_views
 from agent_memory.gateway.views import LoggedViews
 from agent_memory.readmodels import tasks
 from agent_memory.readmodels.everything import everything
 from agent_memory.readmodels.search import MemorySearch
 from agent_memory.readmodels.view_filters import view_filters
-from agent_memory.runtime.broker import make_broker, subscribe
+from agent_memory.runtime.broker import Entry, ensure_group, make_broker, subscribe
 from agent_memory.runtime.settings import Settings
 from agent_memory.summarizer import summary_views, view_runs
 from agent_memory.summarizer.partitions import FAILED, NO_MODEL
@@ -447,6 +449,32 @@ async def test_a_partition_that_takes_too_long_is_told_to_come_later(room: Room)
     gateway = LoggedViews(room.log, room.system.redis, patience=0, new_id=lambda: "r", clock=lambda: NOW)
     with pytest.raises(Unavailable, match="still being summarised"):
         await gateway.run("acme", "v", {"user_id": "u"})
+
+
+async def test_nobody_waits_for_a_partition_when_no_summarizer_is_there(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(gateway_views, "LOOK_SECONDS", 0.0)
+    gateway = LoggedViews(room.log, room.system.redis, patience=60, new_id=lambda: "r", clock=lambda: NOW)
+    with pytest.raises(Unavailable, match="no replica of the summarizer is alive"):
+        await gateway.run("acme", "v", {"user_id": "u"})
+
+
+async def test_a_request_that_a_flush_took_away_is_made_again(room: Room, monkeypatch: pytest.MonkeyPatch) -> None:
+    await room.store(record("a"))
+    await room.define()
+    monkeypatch.setattr(gateway_views, "LOOK_SECONDS", 0.0)
+    redis = room.system.redis
+    await redis.hset(heartbeat_key("summarizer"), "somebody", int(datetime.now(UTC).timestamp() * 1000) + 60_000)
+    gateway = LoggedViews(room.log, redis, patience=60, new_id=lambda: "r", clock=lambda: NOW)
+    waiting = asyncio.create_task(gateway.run("acme", "v", {"user_id": "u"}))
+    await wait_until(lambda: redis.xlen(PARTITION_RUNS), "the request is there")
+    await redis.delete(PARTITION_RUNS)
+    await wait_until(lambda: redis.xlen(PARTITION_RUNS), "the request is there again")
+    ((id_, fields),) = await redis.xrange(PARTITION_RUNS)
+    await ensure_group(redis, PARTITION_RUNS, PARTITION_RUNS_GROUP)
+    views = room.replica(model=False)
+    await views.requests.handle([Entry(id_, fields)])
+    assert (await waiting).summary.startswith(NO_MODEL)
+    await views.requests.drain()
 
 
 async def test_readers_see_views_in_order_and_tasks_for_a_week(room: Room) -> None:

@@ -17,6 +17,7 @@ from agent_memory.contracts.records import Partition, SummaryView, Task
 from agent_memory.contracts.streams import (
     DATA_FIELD,
     PARTITION_RUNS,
+    heartbeat_key,
     partition_answer_key,
     partition_streams,
     task_stream,
@@ -25,12 +26,15 @@ from agent_memory.contracts.streams import (
 )
 from agent_memory.eventlog.newest import NewestReader
 from agent_memory.runtime import telemetry
+from agent_memory.runtime.service import HEARTBEAT_STALE_MS
 
 KEPT = timedelta(days=7)
 """How long a task that has ended is shown."""
 FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS = 0.005, 0.1
 LOOK_SECONDS = 2.0
-"""How often it is made sure that a request still lies on its stream: a flush takes it away."""
+"""How often it is made sure that a request still lies on its stream, which a flush takes away, and that somebody works."""
+MOST_MISSED = 5
+"""Looks in turn without a summarizer after which nobody waits any more: a restart takes less."""
 
 _answer = msgspec.json.Decoder(PartitionAnswer).decode
 
@@ -91,15 +95,22 @@ class LoggedViews:
         key, fields = partition_answer_key(request.id), {DATA_FIELD: encode(request)}
         now = time.monotonic()
         deadline, look_at, pause = now + self._patience, now + LOOK_SECONDS, FIRST_PAUSE_SECONDS
-        entry = await self._redis.xadd(PARTITION_RUNS, fields)
+        entry, missed = await self._redis.xadd(PARTITION_RUNS, fields), 0
         while (found := await self._redis.get(key)) is None:
             now = time.monotonic()
             if now > deadline:
                 return None
             if now > look_at:
                 look_at = now + LOOK_SECONDS
+                missed = 0 if await self._somebody_works() else missed + 1
+                if missed >= MOST_MISSED:
+                    raise Unavailable("no replica of the summarizer is alive; try again")
                 if not await self._redis.xrange(PARTITION_RUNS, entry, entry) and not await self._redis.exists(key):
                     entry = await self._redis.xadd(PARTITION_RUNS, fields)
             await asyncio.sleep(pause)
             pause = min(pause * 2, LAST_PAUSE_SECONDS)
         return _answer(found)
+
+    async def _somebody_works(self) -> bool:
+        seen = await self._redis.hvals(heartbeat_key("summarizer"))
+        return time.time() * 1_000 - max(map(int, seen), default=0) < HEARTBEAT_STALE_MS

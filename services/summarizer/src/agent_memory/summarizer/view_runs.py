@@ -2,13 +2,14 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Protocol
 
 import structlog
 from msgspec.structs import replace
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from agent_memory.contracts.codec import decode_event
 from agent_memory.contracts.commands import ChangeTask
@@ -16,9 +17,10 @@ from agent_memory.contracts.envelope import EventEnvelope
 from agent_memory.contracts.errors import MemoryFault, NotFound, Refused, Unavailable
 from agent_memory.contracts.events import SummaryViewCreated, TaskChanged
 from agent_memory.contracts.records import Task, TaskStatus, to_datetime
-from agent_memory.contracts.streams import SUMMARY_VIEWS, owner_of, task_stream, view_streams
+from agent_memory.contracts.streams import PARTITION_RUNS, PARTITION_RUNS_GROUP, SUMMARY_VIEWS, owner_of, task_stream, view_streams
 from agent_memory.readmodels import jobs, tasks
 from agent_memory.runtime import telemetry
+from agent_memory.runtime.broker import forget_dead_consumers
 from agent_memory.runtime.commanding import Commanding
 from agent_memory.runtime.leases import Leases
 from agent_memory.summarizer.summary_views import Log, NoSummary, commanded
@@ -157,6 +159,8 @@ class Refreshing:
             if (tenant, state.event.view.id) not in busy:
                 made.append(await self._task(tenant, state.event.view.id, due_ms))
         await self._redis.set(REFRESHED, due_ms)
+        with suppress(ResponseError):  # nobody has asked for a partition yet
+            await forget_dead_consumers(self._redis, PARTITION_RUNS, PARTITION_RUNS_GROUP)
         return made
 
     async def _task(self, tenant: str, view_id: str, due_ms: int) -> str:
