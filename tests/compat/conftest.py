@@ -1,4 +1,4 @@
-"""One stack for the whole folder, and clients in a namespace of each test's own."""
+"""One stack for the whole folder, because starting it takes longer than all tests; clients in a namespace of each test's own."""
 
 from collections.abc import AsyncIterator, Iterator
 from secrets import token_hex
@@ -12,11 +12,16 @@ from support.servers import stack_environment, temporary_home
 
 
 @pytest.fixture(scope="session")
-def gateway_url() -> Iterator[str]:
-    """A running gateway with all that stands behind it."""
-    environment = stack_environment(EMBEDDING_MODEL="hash", READ_WAIT_SECONDS="30")
-    with temporary_home() as path, Stack(path, environment=environment) as stack:
-        yield stack.http_urls[0]
+def stack() -> Iterator[Stack]:
+    """A gateway and all that stands behind it, the embedding model of this machine included."""
+    with temporary_home() as path, Stack(path, environment=stack_environment(READ_WAIT_SECONDS="30")) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def gateway_url(stack: Stack) -> str:
+    """Of the gateway."""
+    return stack.http_urls[0]
 
 
 @pytest.fixture
@@ -25,15 +30,22 @@ def namespace() -> str:
     return f"compat-{token_hex(6)}"
 
 
-@pytest.fixture
-async def client(gateway_url: str, namespace: str) -> AsyncIterator[MemoryAPIClient]:
-    """The client in its own namespace."""
-    async with official_client(gateway_url, default_namespace=namespace) as made:
-        yield made
-
-
-@pytest.fixture
+@pytest.fixture(scope="session")
 async def anywhere(gateway_url: str) -> AsyncIterator[MemoryAPIClient]:
     """The client without a namespace of its own."""
     async with official_client(gateway_url) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+async def shared(gateway_url: str) -> AsyncIterator[MemoryAPIClient]:
+    """Making a client reads all certificates of this machine, so most tests share one."""
+    async with official_client(gateway_url) as made:
+        yield made
+
+
+@pytest.fixture
+def client(shared: MemoryAPIClient, namespace: str) -> MemoryAPIClient:
+    """The client in its own namespace."""
+    shared.config.default_namespace = namespace
+    return shared

@@ -265,12 +265,15 @@ async def test_nothing_is_forgotten_unless_the_request_says_so(client: MemoryAPI
     assert await texts(client) == ["old"]
 
 
-async def test_what_a_policy_forgets_is_gone_and_pinned_ids_stay(client: MemoryAPIClient, namespace: str) -> None:
+async def test_what_a_policy_forgets_is_gone_and_pinned_ids_stay(
+    client: MemoryAPIClient, namespace: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     ids = await aged(client, namespace, older=50, old=40, new=1)
-    client._client.params = {"dry_run": "false"}
+    monkeypatch.setattr(client._client, "params", {"dry_run": "false"})
     told = await client.forget_long_term_memories(ForgetPolicy(max_age_days=30), namespace=namespace, pinned_ids=[ids["older"]])
 
     assert told == ForgetResponse(scanned=3, deleted=1, deleted_ids=[ids["old"]], dry_run=False)
+    assert await texts(client) == ["new", "older"]
     with pytest.raises(MemoryNotFoundError):
         await client.get_long_term_memory(ids["old"])
 

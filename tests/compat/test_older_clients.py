@@ -1,5 +1,6 @@
 """What applications of the original server rely on, with meaning and with missing sessions answered as older clients expect."""
 
+import sys
 from collections.abc import AsyncIterator, Iterator
 from datetime import UTC, datetime
 from secrets import token_hex
@@ -12,9 +13,11 @@ from agent_memory_client.exceptions import MemoryNotFoundError, MemoryServerErro
 from agent_memory_client.filters import Topics
 from agent_memory_client.models import ClientMemoryRecord, MemoryMessage, WorkingMemory
 
+from agent_memory.embedded.ports import free_port
+from agent_memory.embedded.probes import is_healthy
+from agent_memory.embedded.processes import Launch, spawn, stop, until
 from agent_memory.embedded.supervisor import Stack
 from support.official import official_client
-from support.servers import stack_environment, temporary_home
 
 pytestmark = pytest.mark.filterwarnings("ignore:get_working_memory is deprecated:DeprecationWarning")
 
@@ -22,11 +25,19 @@ WINDOW = 16_000
 
 
 @pytest.fixture(scope="module")
-def meaning_url() -> Iterator[str]:
-    """A gateway with the embedding model of this machine, for which no session is missing."""
-    environment = stack_environment(MISSING_SESSION_IS_EMPTY="true", READ_WAIT_SECONDS="30")
-    with temporary_home() as path, Stack(path, environment=environment) as stack:
-        yield stack.http_urls[0]
+def lenient_url(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A second gateway before the same services, for which no session is missing."""
+    port, folder = free_port(), tmp_path_factory.mktemp("gateway")
+    environment = {**stack.environment, "PORT": str(port), "MISSING_SESSION_IS_EMPTY": "true"}
+    launch = Launch(
+        argv=(sys.executable, "-m", "agent_memory.gateway.app"), environment=environment, log=folder / "log", folder=folder
+    )
+    process, url = spawn(launch), f"http://127.0.0.1:{port}"
+    try:
+        assert until(lambda: is_healthy(f"{url}/ready"), 30), launch.log.read_text()
+        yield url
+    finally:
+        stop([(process, launch)])
 
 
 @pytest.fixture
@@ -34,9 +45,9 @@ def namespace() -> str:
     return f"older-{token_hex(4)}"
 
 
-@pytest.fixture
-async def client(meaning_url: str, namespace: str) -> AsyncIterator[MemoryAPIClient]:
-    async with official_client(meaning_url, default_namespace=namespace, default_context_window_max=WINDOW) as made:
+@pytest.fixture(scope="module")
+async def shared(lenient_url: str) -> AsyncIterator[MemoryAPIClient]:
+    async with official_client(lenient_url, default_context_window_max=WINDOW) as made:
         yield made
 
 
@@ -214,9 +225,9 @@ async def test_a_model_finds_by_tool_what_was_meant(client: MemoryAPIClient, nam
     assert "dark mode" in answers[0]["result"]["memories"][0]["text"]
 
 
-@pytest.fixture
-async def http(meaning_url: str) -> AsyncIterator[httpx.AsyncClient]:
-    async with httpx.AsyncClient(base_url=meaning_url) as made:
+@pytest.fixture(scope="module")
+async def http(lenient_url: str) -> AsyncIterator[httpx.AsyncClient]:
+    async with httpx.AsyncClient(base_url=lenient_url) as made:
         yield made
 
 
