@@ -5,6 +5,7 @@ import random
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 
+import msgspec
 import pytest
 
 from agent_memory.contracts.commands import (
@@ -51,12 +52,26 @@ async def test_a_document_that_fits_is_left_alone(system: SmallSystem) -> None:
     assert await session_work.overfull(system.redis) == {}
 
 
-async def test_a_document_beyond_the_threshold_is_known_with_how_many_messages_go(system: SmallSystem) -> None:
+async def test_a_document_beyond_the_threshold_is_known_and_stays_so_when_it_grows(system: SmallSystem) -> None:
     await system.send(put("a", "b", "c", "d", words=30, limit=100))
     await system.catch_up()
-    found = (await session_work.overfull(system.redis))[STREAM]
-    assert found.tokens > 70
-    assert found.leaving == 3
+    assert list(await session_work.overfull(system.redis)) == [STREAM]
+    await system.send(AppendMessages(session_id="s", messages=messages("e")))
+    await system.catch_up()
+    (found,) = (await session_work.overfull(system.redis)).values()
+    assert found.version == await system.log.version(STREAM)
+
+
+async def test_a_document_that_grows_message_by_message_is_known_as_soon_as_it_is_too_long(system: SmallSystem) -> None:
+    await system.send(put("a", words=10, limit=100))
+    for number in range(12):
+        await system.send(AppendMessages(session_id="s", messages=messages(f"m{number}", words=8)))
+        await system.catch_up()
+        document = await system.sessions.read(Scope(), "s")
+        assert document is not None
+        shown_now = msgspec.json.decode(b"[" + document.messages + b"]", type=list[Message])
+        over, tokens = session_work.too_long(shown_now, 100, 0.7, TokenCounter().count)
+        assert bool(await session_work.overfull(system.redis)) == over == (tokens > 70)
 
 
 async def test_the_default_limit_holds_where_none_was_given_and_the_newest_given_one_elsewhere(system: SmallSystem) -> None:
@@ -65,7 +80,7 @@ async def test_the_default_limit_holds_where_none_was_given_and_the_newest_given
     assert await session_work.overfull(system.redis) == {}
     await system.send(put("a", "b", words=200, limit=100), AppendMessages(session_id="s", messages=messages("c", words=200)))
     await system.catch_up()
-    assert (await session_work.overfull(system.redis))[STREAM].leaving == 2
+    assert list(await session_work.overfull(system.redis)) == [STREAM]
 
 
 async def test_one_message_that_is_too_long_by_itself_waits_for_nothing(system: SmallSystem) -> None:

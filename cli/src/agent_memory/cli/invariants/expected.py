@@ -142,14 +142,9 @@ class Recounting:
         state = Unfinished()
         for row in history.rows:
             work_on(state, row.event, row.envelope.recorded_ms)
-        too_long = session_work.excess(
-            [*session.messages.values()] if session.document else [],
-            state.limit,
-            self._share,
-            self._counter.count,
-            version=session.version,
-            expires_ms=session.expires_ms,
-        )
+        shown = [*session.messages.values()] if session.document else []
+        over, _ = session_work.too_long(shown, state.limit, self._share, self._counter.count)
+        too_long = session_work.Overfull(version=session.version, expires_ms=session.expires_ms) if over else None
         kept = {**session_work.fields(state), "examined": str(state.version)}
         score = state.newest_ms if state.count else None
         value = session_work.entry(kept, score, None if too_long is None else msgspec.json.encode(too_long))

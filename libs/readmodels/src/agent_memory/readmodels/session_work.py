@@ -59,11 +59,9 @@ return 1
 
 
 class Overfull(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A document that is too long, as of `version`: how many of its oldest messages go. `expires_ms`: when it ends by itself."""
+    """A document that is too long, as of `version`. `expires_ms`: when it ends by itself."""
 
     version: int
-    tokens: int
-    leaving: int
     expires_ms: int | None = None
 
 
@@ -91,18 +89,18 @@ Count = Callable[[Sequence[str]], Sequence[int]]
 """Tokens of each text (`runtime.tokens.TokenCounter.count`)."""
 
 
-def excess(
-    messages: Sequence[Message], limit: int | None, share: float, count: Count, *, version: int, expires_ms: int | None
-) -> Overfull | None:
-    """What is too much of a document; None when it fits, or when it is one message that cannot go. Blocks."""
+def too_long(messages: Sequence[Message], limit: int | None, share: float, count: Count) -> tuple[bool, int]:
+    """Whether a document is too long and something of it can go, and how many tokens it has at most. Blocks.
+
+    One that is too long stays so when messages are appended.
+    """
     texts = [counted(message) for message in messages]
     # No text has more tokens than bytes: most documents are told to be short without being counted.
-    if sum(len(text.encode(errors="replace")) for text in texts) <= threshold(limit, share):
-        return None
+    size = sum(len(text.encode(errors="replace")) for text in texts)
+    if size <= threshold(limit, share):
+        return False, size
     tokens = count(texts)
-    if not (oldest := leaving(tokens, limit, share)):
-        return None
-    return Overfull(version=version, tokens=sum(tokens), leaving=oldest, expires_ms=expires_ms)
+    return leaving(tokens, limit, share) > 0, sum(tokens)
 
 
 async def states(redis: "Redis", wanted: Sequence[tuple[str, set[str] | None]]) -> list[Unfinished]:
@@ -154,6 +152,19 @@ async def shown(redis: "Redis", streams: Sequence[str]) -> list[Shown | None]:
             pipe.strlen(messages)
         answers = await pipe.execute()
     return [_shown(head, size) for head, size in zip(answers[0::2], answers[1::2], strict=True)]
+
+
+async def looked(redis: "Redis", streams: Sequence[str]) -> list[tuple[int, Overfull | None]]:
+    """The version at which each document was last looked at, and what was found."""
+    async with redis.pipeline(transaction=False) as pipe:
+        for stream in streams:
+            pipe.hget(f"{SESSION}{stream}", "examined")
+            pipe.hget(OVERFULL, stream)
+        answers = await pipe.execute()
+    return [
+        (int(version or 0), None if found is None else _overfull.decode(found))
+        for version, found in zip(answers[0::2], answers[1::2], strict=True)
+    ]
 
 
 async def unread_since(redis: "Redis", until_ms: int, *, limit: int) -> list[str]:

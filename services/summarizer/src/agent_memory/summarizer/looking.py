@@ -3,9 +3,9 @@
 import asyncio
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
 from typing import Protocol
 
+import msgspec
 from msgspec.structs import replace
 from redis.asyncio import Redis
 
@@ -14,6 +14,7 @@ from agent_memory.contracts.envelope import EventEnvelope
 from agent_memory.contracts.errors import Unavailable
 from agent_memory.contracts.events import (
     EventRecorded,
+    MemoriesExtracted,
     MemoryEdited,
     MemoryForgotten,
     MemoryStored,
@@ -32,6 +33,9 @@ from agent_memory.summarizer.handlers import TYPES as SESSION_TYPES
 
 MEMORY_TYPES: frozenset[str] = frozenset(kind.__name__ for kind in (MemoryStored, MemoryEdited, MemoryForgotten))
 HOLDING_TEXT = tuple(kind.__name__ for kind in (EventRecorded, WorkingMemoryReplaced, MessagesRestored))
+APPENDING = frozenset(kind.__name__ for kind in (EventRecorded, MessagesRestored, MemoriesExtracted))
+REMEMBERED = 10_000
+"""Documents of which it is remembered how long they were: what is added has no more tokens than bytes."""
 LOOKS, LOOK_SECONDS = 10, 0.02
 """The view of a session is written right after its events are committed: so long it may be behind what the bus brings."""
 
@@ -63,6 +67,7 @@ class KeepSessionWork:
         self._share = share
         self._found = found
         self._documents = Documents(redis, log)
+        self._measured: dict[str, tuple[int, int, int]] = {}
 
     async def apply(self, batch: list[EventEnvelope]) -> None:
         """Raises Unavailable when others keep moving the same sessions or the log is away, and redis.RedisError."""
@@ -76,7 +81,7 @@ class KeepSessionWork:
                 break
         else:
             raise Unavailable(f"{len(moving)} sessions were moved on by others at the same time")
-        await self._examine(list(sessions))
+        await self._examine(sessions)
         self._found()
 
     async def _attempt(self, sessions: Mapping[str, Sequence[EventEnvelope]]) -> dict[str, Sequence[EventEnvelope]]:
@@ -102,13 +107,20 @@ class KeepSessionWork:
                 evolve(after, decode_event(row.type, row.data), row.recorded_ms)
         return Step(stream=stream, before=before, after=after)
 
-    async def _examine(self, streams: Sequence[str]) -> None:
+    async def _examine(self, sessions: Mapping[str, Sequence[EventEnvelope]]) -> None:
+        streams = list(sessions)
         states = await session_work.states(self._redis, [(stream, set()) for stream in streams])
-        shown = await self._shown({stream: state.version for stream, state in zip(streams, states, strict=True)})
-        unseen = [stream for stream in streams if shown[stream] is None]
+        looks = await session_work.looked(self._redis, streams)
+        todo = [
+            Look(stream, state, since, known, _appended(sessions[stream], since, state.version))
+            for stream, state, (since, known) in zip(streams, states, looks, strict=True)
+            if since < state.version
+        ]
+        shown = await self._shown({look.stream: look.state.version for look in todo})
+        unseen = [stream for stream, view in shown.items() if view is None]
         sizes = await self._log.sizes(unseen, HOLDING_TEXT) if unseen else {}
-        found = [await self._look(stream, state, shown[stream], sizes) for stream, state in zip(streams, states, strict=True)]
-        await session_work.examined(self._redis, found)
+        found = [await self._look(look, shown[look.stream], sizes) for look in todo]
+        await session_work.examined(self._redis, [one for one in found if one is not None])
 
     async def _shown(self, versions: dict[str, int]) -> dict[str, Shown | None]:
         """What views say of documents that have come so far; None for one that is not there."""
@@ -123,20 +135,57 @@ class KeepSessionWork:
             await asyncio.sleep(LOOK_SECONDS)
         return {stream: shown.get(stream) for stream in versions}
 
-    async def _look(
-        self, stream: str, state: Unfinished, view: Shown | None, sizes: Mapping[str, int]
-    ) -> tuple[str, int, Overfull | None]:
-        size = sizes.get(stream, 0) if view is None else view.size
-        version = state.version if view is None else view.version
+    async def _look(self, look: "Look", view: Shown | None, sizes: Mapping[str, int]) -> tuple[str, int, Overfull | None] | None:
+        """What is to be noted of a document; None for nothing, because what comes next will tell."""
+        stream, state = look.stream, look.state
+        if view is None:
+            if sizes.get(stream, 0) <= threshold(state.limit, self._share):
+                return stream, state.version, None
+            return await self._measured_anew(look, None)
         # No text has more tokens than bytes: most documents are told to be short without being read.
-        if (view is not None and view.gone) or size <= threshold(state.limit, self._share):
-            return stream, version, None
-        document = await self._documents.read(stream, at_least=state.version)
+        if view.gone or view.size <= threshold(state.limit, self._share):
+            return stream, view.version, None
+        if look.appended and look.known is not None:
+            over = Overfull(version=view.version, expires_ms=view.expires_ms)
+            return (stream, view.version, over) if view.version == state.version else None
+        version, size, tokens = self._measured.get(stream, (0, 0, 0))
+        if look.appended and version == look.since and view.version == state.version:
+            tokens += view.size - size
+            if tokens <= threshold(state.limit, self._share):
+                self._measured[stream] = (view.version, view.size, tokens)
+                return stream, view.version, None
+        return await self._measured_anew(look, view)
+
+    async def _measured_anew(self, look: "Look", view: Shown | None) -> tuple[str, int, Overfull | None]:
+        document = await self._documents.read(look.stream, at_least=look.state.version)
         if document is None:
-            return stream, version, None
-        measured = partial(session_work.excess, version=document.version, expires_ms=document.expires_ms)
-        found = await asyncio.to_thread(measured, document.messages, state.limit, self._share, self._counter.count)
-        return stream, document.version, found
+            return look.stream, look.state.version, None
+        over, tokens = await asyncio.to_thread(
+            session_work.too_long, document.messages, look.state.limit, self._share, self._counter.count
+        )
+        if view is not None and view.version == document.version:
+            if len(self._measured) >= REMEMBERED:
+                self._measured.clear()
+            self._measured[look.stream] = (view.version, view.size, tokens)
+        found = Overfull(version=document.version, expires_ms=document.expires_ms) if over else None
+        return look.stream, document.version, found
+
+
+class Look(msgspec.Struct, frozen=True):
+    """A document to look at. `since`: the version at which it was looked at last, and what was `known` then; `appended`: all that
+    happened since is that messages were added at its end.
+    """
+
+    stream: str
+    state: Unfinished
+    since: int
+    known: Overfull | None
+    appended: bool
+
+
+def _appended(rows: Sequence[EventEnvelope], since: int, version: int) -> bool:
+    kinds = {row.version: row.type for row in rows}
+    return since > 0 and all(kinds.get(number) in APPENDING for number in range(since + 1, version + 1))
 
 
 class KeepEnrichment:
