@@ -103,7 +103,7 @@ def any_part(wanted: Wanted, fields: str = STEMS, *, common: bool = True) -> str
     """
     terms = wanted.telling + (wanted.common if common else ())
     phrases = _phrases(wanted)
-    having = [*phrases, *phrases, *([f"@{STEMS}:{_any(terms)}"] if terms else [])]
+    having = [*phrases, *([f"@{STEMS}:{_any(terms)}"] if terms else [])]
     scoring = (*(f"~{phrase}" for phrase in phrases), *_scoring(wanted, fields))
     return " ".join((f"({'|'.join(having)})=>{_UNSCORED}", *scoring))
 
@@ -128,8 +128,8 @@ def _scoring(wanted: Wanted, fields: str) -> list[str]:
 
 
 def _any(terms: Sequence[tuple[str, ...]]) -> str:
-    # Each twice: a weight holds for a union, and a union of one is none.
-    return f"({'|'.join(_clause(term) for term in terms for _ in range(2))})"
+    # Where the index knows but one of them there is no union, and no weight: that one then counts twice, for all that have it.
+    return f"({'|'.join(map(_clause, terms))})"
 
 
 def _phrases(wanted: Wanted) -> list[str]:
