@@ -19,7 +19,9 @@ from recall.conversations import CATEGORIES, Conversation, found_in
 from recall.scores import Scores, mean, percentile
 
 DATA = Path(__file__).parents[2].parent / "shared" / "data"
-TOKENISER = f"Unicode words, case folded; Snowball stems by script (PyStemmer {Stemmer.version()}); question words not ranked by"
+TOKENISER = (
+    f"Unicode words, case folded; Snowball stems by script (PyStemmer {Stemmer.version()}); common English words are not ranked by"
+)
 HOW = f"BM25STD of Redis Search over own and preceding words; all-MiniLM-L6-v2. Words: {TOKENISER}"
 _HEADS = {
     "frac_5": "frac@5",

@@ -53,7 +53,8 @@ def ask(site: Site, conversation: Conversation) -> Iterator[Asked]:
     session_of = {turn.id: turn.session for turn in conversation.turns}
     with Connection(site.host, site.port) as connection:
         for question in conversation.questions:
-            for mode in MODES:
+            # Hybrid first: the vector of a question is kept, so whoever asks first waits for it.
+            for mode in reversed(MODES):
                 for unit in UNITS:
                     evidence = question.evidence if unit == "turns" else {session_of[turn] for turn in question.evidence}
                     found, seconds = _found(connection, conversation.name, question, mode, unit)
