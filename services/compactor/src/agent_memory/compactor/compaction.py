@@ -150,7 +150,7 @@ class Compaction:
                 continue
             others = [near.known[one] for one in near.ids[memory_id] if one in near.known and one not in taken]
             try:
-                found = await self._agreed(seed, others, near.nearness)
+                found = await self._agreed(owner.tenant, seed, others, near.nearness)
             except Unavailable as error:
                 log.warning("put off", memory_id=memory_id, error=f"{type(error).__name__}: {error.detail}")
                 left.add(memory_id)
@@ -161,7 +161,9 @@ class Compaction:
         done, again = await self._record(owner, merges, cause)
         return done, left | again
 
-    async def _agreed(self, seed: KnownMemory, others: Sequence[KnownMemory], nearness: Nearness) -> MergeMemories | None:
+    async def _agreed(
+        self, tenant: str, seed: KnownMemory, others: Sequence[KnownMemory], nearness: Nearness
+    ) -> MergeMemories | None:
         """The merge of a memory with those that say the same. Raises Unavailable while the model cannot be asked."""
 
         def near(one: KnownMemory, other: KnownMemory) -> bool:
@@ -174,7 +176,7 @@ class Compaction:
         if len(members) < 2 or not self._judge.model:
             return None
         try:
-            read = await self._judge.ask(domain.question(members), domain.verdict_of, schema=domain.VERDICT_SCHEMA)
+            read = await self._judge.ask(tenant, domain.question(members), domain.verdict_of, schema=domain.VERDICT_SCHEMA)
         except NoModel:
             return None
         except CompletionRefused as error:

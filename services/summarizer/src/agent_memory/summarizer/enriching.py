@@ -78,7 +78,7 @@ class Enrichment:
         record = msgspec.json.decode(known[0], type=MemoryRecord)
         if (record.memory_hash or "") != lacking.memory_hash:
             return False  # what it says now comes by itself
-        found, use = await self._found(record.text[:LONGEST_TEXT], topics=lacking.topics, entities=lacking.entities)
+        found, use = await self._found(scope.tenant, record.text[:LONGEST_TEXT], topics=lacking.topics, entities=lacking.entities)
         command = EnrichMemory(
             memory_id=memory_id,
             memory_hash=lacking.memory_hash,
@@ -90,14 +90,16 @@ class Enrichment:
         await self._recorder.record(Scope(tenant=scope.tenant), name, command)
         return True
 
-    async def _found(self, text: str, *, topics: bool, entities: bool) -> tuple[Tags, ModelUse]:
+    async def _found(self, tenant: str, text: str, *, topics: bool, entities: bool) -> tuple[Tags, ModelUse]:
         found, use = Tags(), ModelUse()
         by_model = {
             "topics": topics and self._finders.topics == "model" and self._able("model"),
             "entities": entities and self._finders.entities == "model" and self._able("model"),
         }
         if any(by_model.values()):
-            answer = await self._model.ask(question(text, self._finders.most_topics), answered, schema=prompts.LOOK_CLOSER_SCHEMA)
+            answer = await self._model.ask(
+                tenant, question(text, self._finders.most_topics), answered, schema=prompts.LOOK_CLOSER_SCHEMA
+            )
             use = used(answer.completion)
             found = Tags(
                 topics=answer.value.topics if by_model["topics"] else [],

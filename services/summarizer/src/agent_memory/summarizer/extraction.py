@@ -147,14 +147,14 @@ class Extraction:
 
     async def _drawn(self, reading: Reading) -> tuple[list[MemoryRecord], Completion]:
         asked = strategies.question(reading, self._model.model)
-        answer = await self._model.ask(asked, strategies.answered, schema=prompts.MEMORIES_SCHEMA)
+        answer = await self._model.ask(reading.scope.tenant, asked, strategies.answered, schema=prompts.MEMORIES_SCHEMA)
         return strategies.records(answer.value, reading), answer.completion
 
     async def _summed_up(self, reading: Reading) -> tuple[list[MemoryRecord], Completion]:
         known = await self._history.memory_record(reading.scope.tenant, strategies.summary_id(reading.scope, reading.session_id))
         so_far = None if known is None else msgspec.json.decode(known[0], type=MemoryRecord)
         asked = strategies.summary_question(reading, so_far)
-        answer = await self._model.ask(asked, strategies.summary_answered, schema=prompts.SUMMARY_SCHEMA)
+        answer = await self._model.ask(reading.scope.tenant, asked, strategies.summary_answered, schema=prompts.SUMMARY_SCHEMA)
         return [strategies.summary_record(answer.value, reading, so_far)], answer.completion
 
     async def _lines_before(self, stream: str, part: Sequence[Piece]) -> list[str]:

@@ -88,9 +88,10 @@ class Summaries:
         count = leaving(tokens, state.limit, self._share)
         if not count:
             return False
-        context, use = await self._summarised(document, document.messages[:count], state.limit or DEFAULT_LIMIT)
-        ids = [message.id for message in document.messages[:count]]
         scope, session_id = owner_of(item)
+        limit = state.limit or DEFAULT_LIMIT
+        context, use = await self._summarised(scope.tenant, document, document.messages[:count], limit)
+        ids = [message.id for message in document.messages[:count]]
         command = SummarizeSession(
             session_id=session_id, context=context, message_ids=ids, document_sequence=state.sequence, use=use
         )
@@ -99,22 +100,24 @@ class Summaries:
         log.info("summarised", session=session_id, messages=count, characters=len(context), model=use.model)
         return True
 
-    async def _summarised(self, document: Document, leaving_now: Sequence[Message], limit: int) -> tuple[str, ModelUse]:
+    async def _summarised(
+        self, tenant: str, document: Document, leaving_now: Sequence[Message], limit: int
+    ) -> tuple[str, ModelUse]:
         if self._model.model:
-            context, completions = await self._by_model(document.context or "", leaving_now)
+            context, completions = await self._by_model(tenant, document.context or "", leaving_now)
             if context:
                 return context, used(*completions)
             # The model found nothing worth keeping and there was no summary: what was said is not to vanish for that.
             return await self._by_vectors("", leaving_now, limit), used(*completions)
         return await self._by_vectors(document.context or "", leaving_now, limit), ModelUse()
 
-    async def _by_model(self, context: str, messages: Sequence[Message]) -> tuple[str, list[Completion]]:
+    async def _by_model(self, tenant: str, context: str, messages: Sequence[Message]) -> tuple[str, list[Completion]]:
         completions: list[Completion] = []
         room = _room(self._model.model)
         for lines in await asyncio.to_thread(lambda: list(chunks(messages, room, self._counter))):
             asked = filled(self._prompt, context, lines)
             try:
-                answer = await self._model.ask([{"role": "user", "content": asked}], str.strip)
+                answer = await self._model.ask(tenant, [{"role": "user", "content": asked}], str.strip)
             except CompletionEmpty:
                 continue
             completions.append(answer.completion)

@@ -138,7 +138,7 @@ class SummaryViews:
             if known is not None and (known.fingerprint == mark or known.computed_at > now):
                 return known
             try:
-                summary, use = await self._asked(view, members)
+                summary, use = await self._asked(tenant, view, members)
             except NoSummary:
                 if known is None:
                     await self._record(tenant, stream, _made(view, group, members, now, FAILED), ModelUse())
@@ -147,11 +147,11 @@ class SummaryViews:
             await self._record(tenant, stream, partition, use)
             return partition
 
-    async def _asked(self, view: SummaryView, members: Sequence[Member]) -> tuple[str, ModelUse]:
+    async def _asked(self, tenant: str, view: SummaryView, members: Sequence[Member]) -> tuple[str, ModelUse]:
         if not members:
             return "", ModelUse()
         try:
-            return await self._models.summary(view, members)
+            return await self._models.summary(tenant, view, members)
         except (Unavailable, CompletionRefused) as error:
             await self._log.head()  # when it is the log that is away, that is not the model's failure
             log.warning("no summary", view_id=view.id, error=error.detail)

@@ -30,7 +30,7 @@ class ViewModels:
         """The model that the view's summaries come from; empty when there is none."""
         return (await self._journal(view)).model
 
-    async def summary(self, view: SummaryView, members: Sequence[Member]) -> tuple[str, ModelUse]:
+    async def summary(self, tenant: str, view: SummaryView, members: Sequence[Member]) -> tuple[str, ModelUse]:
         """Of all members, prompt after prompt, each with the summary so far. What was asked before costs nothing again.
 
         Raises CompletionRefused, CompletionUnusable, Unavailable.
@@ -40,7 +40,7 @@ class ViewModels:
             return without_model(members), ModelUse()
         so_far, answers = "", list[Completion]()
         for lines in await asyncio.to_thread(self._prompts, journal.model, view, members):
-            read = await journal.ask(messages(view, lines, so_far), str.strip)
+            read = await journal.ask(tenant, messages(view, lines, so_far), str.strip)
             so_far = read.value
             answers.append(read.completion)
         return so_far, used(*answers)
