@@ -303,7 +303,7 @@ async def test_the_short_way_to_a_search_answers_and_counts_as_the_way_through_t
         given = {"settings": SETTINGS, **system.ports(), "memories": Failing(), **more}
         transport = ASGITransport(app=create_app(**given), raise_app_exceptions=False)  # type: ignore[arg-type]
         async with AsyncClient(transport=transport, base_url="http://memory") as client:
-            for body, params, headers in SEARCHES:
+            for body, params, headers in SEARCHES if fault is None else SEARCHES[:3]:
                 # A path that ends in a slash is not on the short way.
                 answers, counts = [], []
                 for path in (SEARCH, SEARCH + "/"):

@@ -104,9 +104,13 @@ async def test_a_service_follows_the_log_from_the_bus_and_where_the_bus_is_silen
             assert await answer.json() == {"status": "ok", "checks": {"redis": "ok", "postgres": "ok"}}
         async with aiohttp.request("GET", f"http://127.0.0.1:{port}/metrics") as answer:
             assert f'agent_memory_events_applied_total{{projection="{projection}"}}' in await answer.text()
+        read, expected = SHOWN[service]
+
+        async def shown() -> bool:
+            return await read(redis) == expected
+
+        await wait_until(shown, f"all projections of {service} show it", START_SECONDS)
     await connections.close()
-    read, expected = SHOWN[service]
-    assert await read(redis) == expected
 
 
 async def years(redis: Redis) -> object:

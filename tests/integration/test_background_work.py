@@ -73,6 +73,7 @@ def environment(database_url: str, redis_url: str, stub: StubModel) -> dict[str,
         "GENERATION_MODEL": "stub",
         "FAST_MODEL": "stub",
         "EXTRACTION_DEBOUNCE_SECONDS": "0",
+        "WORK_LEASE_SECONDS": "1",
     }
 
 

@@ -1,7 +1,7 @@
 """What a model answered is kept before anything is made of it: a crash in between is not paid for twice.
 
-The same request (tenant, model, messages, schema) has the same hash. It is the key of the journal and goes out as `Idempotency-Key`, so
-that a provider that knows such keys does not charge again for an answer that was lost on the way either.
+The same request (tenant, model, messages, schema) has the same hash. It is the key of the journal and goes out as
+`Idempotency-Key`, so that a provider that knows such keys does not charge again for an answer that was lost on the way either.
 """
 
 from collections import OrderedDict
@@ -47,7 +47,8 @@ class Journal:
     async def ask(
         self, tenant: str, messages: Messages, read: Callable[[str], T], *, schema: Mapping[str, Any] | None = None
     ) -> "Read[T]":
-        """The answer, which no other tenant ever gets, as `read` makes sense of it. One that it cannot (ValueError) is not kept, so it is asked for again.
+        """The answer, which no other tenant ever gets, as `read` makes sense of it. One that it cannot (ValueError) is not kept, so
+        it is asked for again.
 
         Raises NoModel, CompletionRefused, CompletionUnusable, Unavailable.
         """

@@ -64,8 +64,9 @@ async def serve(settings: Settings, own: SummarizerSettings = DEFAULTS) -> None:
     model = Journal(create_completer(settings), kept)
     fast = Journal(create_completer(settings, fast=True), kept)
     embedder = create_embedder(settings)
+    leases = partial(Leases, redis, lease_ms=round(settings.work_lease_seconds * 1000))
 
-    view_log, commands, view_leases = NewestReader(connections), Commanding(redis, log, SERVICE), Leases(redis, SUMMARY_VIEWS)
+    view_log, commands, view_leases = NewestReader(connections), Commanding(redis, log, SERVICE), leases(SUMMARY_VIEWS)
     view_models = create_view_models(settings, kept)
     views = SummaryViews(redis, view_log, MemorySearch(redis), view_models, commands, view_leases)
     partition_runs = AnswerPartitions(redis, views)
@@ -83,7 +84,7 @@ async def serve(settings: Settings, own: SummarizerSettings = DEFAULTS) -> None:
         Enrichment(redis, log, fast, Recorder(redis, log, ENRICHMENT), create_finders(settings)),
         ViewRuns(redis, view_log, views, commands, view_leases),
     ]
-    workers = {work.name: Worker(work, Leases(redis, work.name), at_once=own.models_at_once) for work in works}
+    workers = {work.name: Worker(work, leases(work.name), at_once=own.models_at_once) for work in works}
 
     look = KeepSessionWork(redis, log, TokenCounter(), settings.summarization_threshold, workers["summary"].wake)
     projections = [

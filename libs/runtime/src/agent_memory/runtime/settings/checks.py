@@ -48,7 +48,7 @@ RULES: tuple[Rule, ...] = (
         "at least one minute",
         ("compaction_every_minutes", "forgetting_every_minutes", "llm_task_timeout_minutes", "summary_view_refresh_every_minutes"),
     ),
-    (_at_least(1), "at least 1", ("window_size", "embedding_threads", "max_body_bytes")),
+    (_at_least(1), "at least 1", ("window_size", "embedding_threads", "max_body_bytes", "work_lease_seconds")),
     (
         _at_least(0),
         "nothing below 0",
