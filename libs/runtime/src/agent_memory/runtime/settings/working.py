@@ -33,4 +33,4 @@ class WorkingMemorySettings(ModelSettings, frozen=True, kw_only=True):
     extraction_debounce_seconds: int = 30
     """How long a session must be quiet before its messages are read for what is worth keeping."""
     work_lease_seconds: float = 30.0
-    """How long work that models do stays with a replica of the summarizer that is not heard of any more, before another takes it over."""
+    """How long work that models do stays with a replica of the summarizer that is silent, before another takes it over."""
