@@ -1,6 +1,5 @@
 # Run them through ./run, which makes the environment first: ./run demo
 
-set dotenv-load := true
 set positional-arguments := true
 
 # How people who came through ./run can type what the program advises
