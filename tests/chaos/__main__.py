@@ -54,7 +54,11 @@ def main() -> int:
     home = folder / "home"
     screen = Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=120)
     screen.print(f"seed {seed}, {given.rounds} rounds, embeddings: {'MiniLM' if given.local_model else 'hashed words'}")
-    environment = stack_environment(EMBEDDING_MODEL="local" if given.local_model else "hash")
+    environment = stack_environment(
+        EMBEDDING_MODEL="local" if given.local_model else "hash",
+        # Sessions outgrow any window here, and the account wants each message back: a summary would rightly take some.
+        ENABLE_WORKING_MEMORY_SUMMARIZATION="false",
+    )
     stack = Stack(home, environment=environment, replicas=REPLICAS)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
