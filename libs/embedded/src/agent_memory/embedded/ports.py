@@ -3,6 +3,7 @@
 import errno
 import random
 import socket
+from collections import deque
 from pathlib import Path
 
 from agent_memory.embedded.errors import StackError
@@ -10,6 +11,8 @@ from agent_memory.embedded.errors import StackError
 LOOPBACK = "127.0.0.1"
 _LOWEST = 20_000
 _TRIES = 200
+_given: deque[int] = deque(maxlen=128)
+"""Handed out lately. A port stays free until its owner listens, and two owners of one are not told apart by their health."""
 
 
 def refusal(port: int, host: str = LOOPBACK) -> int:
@@ -29,14 +32,16 @@ def free_port(preferred: int = 0) -> int:
     """The preferred port when it is free, else a random free one.
 
     Not one that the kernel gives to outgoing connections: those are taken while a server restarts, and a client that
-    tries again and again to reach one may end up connected to itself.
+    tries again and again to reach one may end up connected to itself. Nor one that this process gave away a moment ago.
     """
     if preferred and refusal(preferred) == 0:
+        _given.append(preferred)
         return preferred
     highest = min(_outgoing_from(), 32_768) - 1
     for _ in range(_TRIES if highest > _LOWEST else 0):
         port = random.randint(_LOWEST, highest)
-        if refusal(port) == 0:
+        if port not in _given and refusal(port) == 0:
+            _given.append(port)
             return port
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.bind((LOOPBACK, 0))
