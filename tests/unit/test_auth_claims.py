@@ -80,7 +80,7 @@ def test_a_claim_that_is_missing_or_wrong_is_named(claims: dict[str, Any], detai
     "claims", [{**AUTH0, "exp": NOW + 0.5}, {**AUTH0, "iat": NOW + 300}, {**AUTH0, "nbf": NOW + 5}, {**AUTH0, "nbf": NOW}]
 )
 def test_what_is_just_in_time_counts(claims: dict[str, Any]) -> None:
-    principal_of(claims, AUTH0_SETTINGS, NOW)
+    assert principal_of(claims, AUTH0_SETTINGS, NOW) == principal_of(AUTH0, AUTH0_SETTINGS, NOW)
 
 
 def test_an_id_token_of_another_client_does_not_pass_for_an_access_token() -> None:
@@ -90,7 +90,7 @@ def test_an_id_token_of_another_client_does_not_pass_for_an_access_token() -> No
 
 
 def test_any_audience_is_accepted_where_that_is_asked_for() -> None:
-    principal_of(without("aud"), settings(AUTH0, "*"), NOW)
+    assert principal_of(without("aud"), settings(AUTH0, "*"), NOW) == principal_of(AUTH0, AUTH0_SETTINGS, NOW)
 
 
 def test_claims_name_tenant_user_and_namespaces() -> None:
