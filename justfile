@@ -90,6 +90,12 @@ fmt:
 docs:
     python docs/make_settings.py
 
+# Generate the stubs of the gRPC contract from memory.proto
+[group('change')]
+proto:
+    python -m grpc_tools.protoc -I libs/contracts/src --python_out=libs/contracts/src --pyi_out=libs/contracts/src \
+        --grpc_python_out=libs/contracts/src libs/contracts/src/agent_memory/contracts/proto/memory.proto
+
 # Pin the dependencies again, with hashes; `--upgrade` takes newer ones
 [group('change')]
 lock *arguments:

@@ -25,6 +25,7 @@ from agent_memory.contracts.records import (
     Task,
     TimelineEvent,
 )
+from agent_memory.contracts.toc import Bullet, Grip, Revision, Span
 from agent_memory.contracts.upcasters import UPCASTERS, upcast
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -79,6 +80,30 @@ PARTITION = Partition(
     view_id="v1", group={"user_id": "u"}, summary="likes tea", memory_count=1, computed_at=AT, memory_ids=["01HXYZ"]
 )
 TASK = Task(id="t1", status="success", view_id="v1", created_at=AT, started_at=AT, completed_at=AT)
+REVISION = Revision(
+    node_id="toc:segment:01HXYZ",
+    level="segment",
+    title="Tea preferences",
+    summary="Likes tea.",
+    bullets=(Bullet(text="likes tea", grip_ids=("grip:01HXYZ",)),),
+    keywords={"tea": 1.5},
+    child_ids=("x",),
+    start_ms=1,
+    end_ms=2,
+    fingerprint="f",
+    made_by="model",
+    session_id="s1",
+    grips=(
+        Grip(
+            grip_id="grip:01HXYZ",
+            session_id="s1",
+            node_id="toc:segment:01HXYZ",
+            excerpt="likes tea",
+            spans=(Span(event_id="e1", start=2, end=11),),
+            timestamp_ms=1,
+        ),
+    ),
+)
 EXAMPLES: dict[str, object] = {
     "EventRecorded": events.EventRecorded(event=TIMELINE, sequence=7),
     "WorkingMemoryReplaced": events.WorkingMemoryReplaced(
@@ -120,6 +145,8 @@ EXAMPLES: dict[str, object] = {
     "DeleteSummaryView": commands.DeleteSummaryView(view_id="v1"),
     "RecordPartition": commands.RecordPartition(partition=PARTITION, use=USE),
     "ChangeTask": commands.ChangeTask(task=TASK),
+    "NodeRevised": events.NodeRevised(revision=REVISION, use=USE),
+    "RecordRevision": commands.RecordRevision(revision=REVISION, expected_version=1, use=USE),
     "JobDue": events.JobDue(job="hourly-rollup", due_ms=1),
     "RecordEvents": commands.RecordEvents(events=[TIMELINE]),
     "ReplaceWorkingMemory": commands.ReplaceWorkingMemory(**DOCUMENT, messages=[MESSAGE], last_accessed=AT),

@@ -23,6 +23,7 @@ from agent_memory.contracts.events import (
     MemoryForgotten,
     MemoryStored,
     MessagesRestored,
+    NodeRevised,
     PartitionSummarized,
     SummaryViewCreated,
     SummaryViewDeleted,
@@ -159,6 +160,8 @@ def about(event: AnyEvent) -> str:
             return f"{partition.view_id}  {group}  {_short(partition.summary)}"
         case TaskChanged(task=task):
             return f"{task.id}  {task.status}"
+        case NodeRevised(revision=revision):
+            return f"{revision.node_id}  {_short(revision.title)}"
         case JobDue(job=job):
             return job
 

@@ -16,6 +16,7 @@ from agent_memory.contracts.records import (
     Task,
     TimelineEvent,
 )
+from agent_memory.contracts.toc import Revision
 
 
 class Command(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True, tag_field="type"):
@@ -173,6 +174,16 @@ class ChangeTask(Command, frozen=True, kw_only=True):
     task: Task
 
 
+class RecordRevision(Command, frozen=True, kw_only=True):
+    """What was written about a node of the table of contents. `expected_version`: how many revisions of it there were when its
+    inputs were read; when there was another since, nothing happens but a Conflict. Refused when a grip is not what was said.
+    """
+
+    revision: Revision
+    expected_version: int
+    use: ModelUse = ModelUse()
+
+
 class ForgetMemories(Command, frozen=True, kw_only=True):
     """Delete memories by id; ids that do not exist, or are out of `within`, are passed over."""
 
@@ -206,5 +217,6 @@ AnyCommand = (
     | DeleteSummaryView
     | RecordPartition
     | ChangeTask
+    | RecordRevision
     | Tick
 )

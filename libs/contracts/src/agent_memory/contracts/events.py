@@ -6,6 +6,7 @@ from typing import Literal
 import msgspec
 
 from agent_memory.contracts.records import MemoryRecord, Message, ModelUse, Partition, Strategy, SummaryView, Task, TimelineEvent
+from agent_memory.contracts.toc import Revision
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag=True, tag_field="type"):
@@ -150,6 +151,13 @@ class TaskChanged(Event, frozen=True, kw_only=True):
     task: Task
 
 
+class NodeRevised(Event, frozen=True, kw_only=True):
+    """Something was written about a node of the table of contents. Its stream is the node's, so the version counts revisions."""
+
+    revision: Revision
+    use: ModelUse = ModelUse()
+
+
 class JobDue(Event, frozen=True, kw_only=True):
     """The time of a job came."""
 
@@ -171,6 +179,7 @@ AnyEvent = (
     | SummaryViewDeleted
     | PartitionSummarized
     | TaskChanged
+    | NodeRevised
     | JobDue
 )
 """`sequence` is the bus position of the command that caused the event: a lower one never undoes a higher one."""

@@ -94,6 +94,11 @@ def partition_stream(tenant: str, view_id: str, group: Mapping[str, str]) -> str
     return partition_streams(tenant, view_id) + parts
 
 
+def node_stream(scope: Scope, node_id: str) -> str:
+    """Log stream of one node of a scope's table of contents."""
+    return f"toc/{scope.path}/{escape(node_id)}"
+
+
 def task_stream(tenant: str, task_id: str) -> str:
     """Log stream of one task."""
     return f"task/{escape(tenant)}/{escape(task_id)}"

@@ -208,6 +208,17 @@ class Writing:
         )
         return {(row[0], row[1]): row[2] for row in await cursor.fetchall()}
 
+    async def said(self, ids: Iterable[tuple[str, str]]) -> dict[tuple[str, str], tuple[str, str]]:
+        """Of the given (scope path, event id) those that are recorded, with their stream and text."""
+        pairs = list(ids)
+        cursor = await self._connection.execute(
+            "SELECT e.scope, e.event_id, e.stream, e.data->'event'->>'text'"
+            " FROM unnest(%s::text[], %s::text[]) AS wanted(scope, event_id)"
+            " JOIN events e ON e.scope = wanted.scope AND e.event_id = wanted.event_id",
+            ([scope for scope, _ in pairs], [event_id for _, event_id in pairs]),
+        )
+        return {(row[0], row[1]): (row[2], row[3] or "") for row in await cursor.fetchall()}
+
     async def claims(self, wanted: Iterable[tuple[str, str]]) -> dict[tuple[str, str], str]:
         """Of the given (tenant, memory hash) those that a memory stands for, with its id."""
         pairs = list(wanted)

@@ -11,6 +11,7 @@ from agent_memory.contracts.envelope import EventEnvelope
 from agent_memory.contracts.queries import GetEvents, ListSessions, SearchMemories, SearchTimeline
 from agent_memory.contracts.records import Partition, Scope, SummaryView, Task
 from agent_memory.contracts.replies import AnyReply, ReplyEnvelope
+from agent_memory.contracts.toc import Grip, TocNode
 from agent_memory.eventlog.reader import EventPage, SessionPage
 from agent_memory.readmodels.progress import Progress
 from agent_memory.readmodels.standing import Found
@@ -185,6 +186,30 @@ class Timeline(Protocol):
 
     async def search(self, query: SearchTimeline, vector: bytes | None) -> Page: ...
     async def search_sessions(self, query: SearchTimeline, vector: bytes | None) -> Groups: ...
+
+
+class Contents(Protocol):
+    """The table of contents of one scope. Ids are accepted in their older forms too. Raises Unavailable when it cannot be read."""
+
+    async def years(self, scope: Scope) -> Sequence[TocNode]:
+        """The years, newest first."""
+        ...
+
+    async def node(self, scope: Scope, node_id: str) -> TocNode | None:
+        """The node as it is now; None when there is none."""
+        ...
+
+    async def node_at(self, scope: Scope, node_id: str, version: int) -> TocNode | None:
+        """The node as it was at a version; None when it never had that."""
+        ...
+
+    async def children(self, scope: Scope, parent_id: str, *, offset: int, limit: int) -> tuple[Sequence[TocNode], bool]:
+        """A page of what stands directly under a node, in order of time, and whether there is more. Unknown parent: nothing."""
+        ...
+
+    async def grip(self, scope: Scope, grip_id: str) -> Grip | None:
+        """The grip; None when there is none."""
+        ...
 
 
 class SummaryViews(Protocol):

@@ -20,6 +20,7 @@ from agent_memory.contracts.commands import (
     RecordEvents,
     RecordExtraction,
     RecordPartition,
+    RecordRevision,
     ReplaceWorkingMemory,
     StoreMemories,
     SummarizeSession,
@@ -39,7 +40,7 @@ from agent_memory.contracts.events import (
 )
 from agent_memory.contracts.records import Scope, to_datetime
 from agent_memory.contracts.replies import Acknowledged, EventsRecorded, WorkingMemoryChanged
-from agent_memory.ingest import sessions, views_and_tasks
+from agent_memory.ingest import revisions, sessions, views_and_tasks
 from agent_memory.ingest.decide_memories import decide_memory, extract, promote
 from agent_memory.ingest.facts import Decision, Emitted, Facts, Request
 from agent_memory.ingest.sessions import Session
@@ -63,6 +64,8 @@ def decide(request: Request, facts: Facts) -> Decision:
             return decide_memory(command, request, facts)
         case CreateSummaryView() | DeleteSummaryView() | RecordPartition() | ChangeTask():
             return _change_view(command, request, facts)
+        case RecordRevision():
+            return _revise(command, request, facts)
         case Tick():
             return _tick(command, request, facts)
 
@@ -176,6 +179,12 @@ def _fold_newest(stream: str, events: list[Event], scope: Scope, facts: Facts) -
         known.version, known.event = known.version + 1, event
         emitted.append(Emitted(stream, known.version, event, scope))
     return emitted
+
+
+def _revise(command: RecordRevision, request: Request, facts: Facts) -> Decision:
+    stream = streams.node_stream(request.scope, command.revision.node_id)
+    new = revisions.record_revision(command, _newest(stream, facts), facts.said, request.scope)
+    return Decision(events=_fold_newest(stream, new, request.scope, facts), reply=Acknowledged())
 
 
 def _tick(command: Tick, request: Request, facts: Facts) -> Decision:

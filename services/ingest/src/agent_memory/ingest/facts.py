@@ -19,6 +19,7 @@ from agent_memory.contracts.commands import (
     RecordEvents,
     RecordExtraction,
     RecordPartition,
+    RecordRevision,
     ReplaceWorkingMemory,
     StoreMemories,
     SummarizeSession,
@@ -57,6 +58,8 @@ class Facts(msgspec.Struct, kw_only=True):
     newest: dict[str, Newest] = {}
     claims: Claims = msgspec.field(default_factory=Claims)
     taken: Taken = msgspec.field(default_factory=dict)
+    said: dict[tuple[str, str], tuple[str, str]] = {}
+    """(scope path, event id) to (stream, text) of the timeline events that grips quote."""
 
 
 class Emitted(msgspec.Struct, frozen=True):
@@ -134,11 +137,20 @@ def newest_streams(request: Request) -> Iterable[str]:
         case RecordPartition(partition=partition):
             group = streams.partition_stream(tenant, partition.view_id, partition.group)
             return (streams.view_stream(tenant, partition.view_id), group)
+        case RecordRevision(revision=revision):
+            return (streams.node_stream(request.scope, revision.node_id),)
         case ChangeTask(task=task):
             of = () if task.view_id is None else (streams.view_stream(tenant, task.view_id),)
             return (streams.task_stream(tenant, task.id), *of)
         case _:
             return ()
+
+
+def quoted_ids(request: Request) -> Iterable[tuple[str, str]]:
+    """(scope path, event id) of the timeline events that grips of the command quote."""
+    if isinstance(request.command, RecordRevision):
+        return {(request.scope.path, span.event_id) for grip in request.command.revision.grips for span in grip.spans}
+    return ()
 
 
 def restored_streams(request: Request, facts: Facts) -> Iterable[str]:

@@ -15,6 +15,7 @@ from agent_memory.ingest.facts import (
     history_streams,
     memory_streams,
     newest_streams,
+    quoted_ids,
     restored_streams,
     session_streams,
 )
@@ -41,6 +42,9 @@ async def load(requests: list[Request], log: Writing, cache: SessionCache | None
     for stream in {stream for request in requests for stream in history_streams(request)}:
         facts.histories[stream] = [decode_event(stored.type, stored.data) for stored in await log.stream(stream)]
     await _load_newest(requests, log, facts)
+    quoted = {pair for request in requests for pair in quoted_ids(request)}
+    if quoted:
+        facts.said.update(await log.said(quoted))
     hashes = {pair for request in requests for pair in claimed_hashes(request, facts)}
     if hashes:
         facts.claims.stored.update(await log.claims(hashes))
