@@ -61,13 +61,13 @@ def _measure(configuration: Configuration, only: list[str], report: Report, cons
     console.print(f"[bold]{configuration.title}[/bold]: starting")
     with configuration.open() as site:
         configuration.prepare(site, Turn(name=configuration.name, number=0, seed=report.seed, scale=report.scale))
-        for measurement in chosen:
-            figure = _figure(configuration, measurement)
-            report.figures.append(figure)
-            for number in range(report.repetitions):
-                turn = Turn(name=measurement.name, number=number, seed=report.seed, scale=report.scale)
-                figure.runs.append(measurement.run(site, turn))
-                console.print(_line(measurement, figure.runs[-1]), highlight=False)
+        figures = [_figure(configuration, measurement) for measurement in chosen]
+        report.figures += figures
+        turns = [(at, number) for at in range(len(chosen)) for number in range(report.repetitions)]
+        for at, number in sorted(turns, key=lambda turn: turn[1]) if configuration.in_turn else turns:
+            turn = Turn(name=chosen[at].name, number=number, seed=report.seed, scale=report.scale)
+            figures[at].runs.append(chosen[at].run(site, turn))
+            console.print(_line(chosen[at], figures[at].runs[-1]), highlight=False)
         if isinstance(site, Site):
             report.memory[configuration.name] = site.memory()
     report.speed.append(machine.speed())
@@ -82,6 +82,7 @@ def _figure(configuration: Configuration, measurement: Measurement) -> Figure:
         clients=measurement.clients,
         goal=measurement.goal,
         floor=measurement.floor,
+        comparison=measurement.comparison,
     )
 
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from bench import searches, writes
+from bench import old_server, searches, writes
 from bench.figures import Goal
 from bench.floors import Floors
 from bench.plan import Configuration, Measurement
@@ -66,6 +66,7 @@ def configurations() -> list[Configuration]:
             prepare=partial(searches.corpus, count=CORPUS_SIZE),
             measurements=[_rebuild(384)],
         ),
+        *old_server.configurations(),
     ]
 
 

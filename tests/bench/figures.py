@@ -1,9 +1,11 @@
 """What is measured, and how it is summed up: the median of a few runs, with all of them kept."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import msgspec
+
+from bench.comparisons import Compared, Comparison
 
 PERCENTILES = (1, 5, 10, 25, 50, 75, 90, 95, 99, 99.9)
 
@@ -58,6 +60,7 @@ class Figure(msgspec.Struct, kw_only=True, omit_defaults=True):
     clients: int
     goal: Goal | None = None
     floor: str = ""
+    comparison: Comparison | None = None
     runs: list[Run] = []
 
     @property
@@ -83,6 +86,18 @@ class Figure(msgspec.Struct, kw_only=True, omit_defaults=True):
             if limit and (self.latency(name) or 0.0) > limit
         ]
         return not slow and not self.errors and self.rate >= self.goal.rate
+
+    def compared(self, figures: Mapping[str, "Figure"]) -> Compared | None:
+        """Beside what it is held against, by name among `figures`; None when that was not measured, or there is nothing."""
+        against = self.comparison
+        if against is None or not self.runs:
+            return None
+        if against.figure:
+            other = figures.get(against.figure)
+            if other is None or not other.runs:
+                return None
+            against = msgspec.structs.replace(against, rate=other.rate, p50_ms=other.latency("p50") or 0.0)
+        return against.compared(self.rate, self.latency("p50"), errors=self.errors)
 
     def per_process(self, *, background: bool = False) -> dict[str, float]:
         """Median processor time per unit, in microseconds, by process."""

@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from bench.comparisons import Comparison
 from bench.figures import Goal, Run
 from bench.sites import Site
 from bench.workloads import Job
@@ -45,13 +46,18 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True):
     clients: int = 1
     goal: Goal | None = None
     floor: str = ""
+    comparison: Comparison | None = None
 
 
 class Configuration(msgspec.Struct, frozen=True, kw_only=True):
-    """Something that is opened once for all its measurements. `prepare` comes before the first of them."""
+    """Something that is opened once for all its measurements. `prepare` comes before the first of them.
+
+    `in_turn`: the first run of each, then the second of each, so that what is compared is measured side by side.
+    """
 
     name: str
     title: str
     open: Callable[[], AbstractContextManager[Any]]
     measurements: list[Measurement]
     prepare: Callable[[Any, Turn], object] = lambda site, turn: None
+    in_turn: bool = False

@@ -27,6 +27,7 @@ class Report(msgspec.Struct, kw_only=True):
     def as_json(self) -> bytes:
         """Indented; each figure has its summary beside its runs."""
         plain = msgspec.to_builtins(self)
+        by_name = {figure.name: figure for figure in self.figures}
         for figure, shown in zip(self.figures, plain["figures"], strict=True):
-            shown["summary"] = figure.summary()
+            shown["summary"] = figure.summary() | {"compared": msgspec.to_builtins(figure.compared(by_name))}
         return msgspec.json.format(msgspec.json.encode(plain), indent=1)

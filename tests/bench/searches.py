@@ -40,10 +40,10 @@ class NoModel:
         raise AssertionError("a rebuild asked for an embedding")
 
 
-def searchable(site: Site, turn: Turn, *, count: int) -> Run:
+def searchable(site: Site, turn: Turn, *, count: int, drain_seconds: float = 30.0) -> Run:
     """From the first POST until the index has taken in the last of the memories, and a search counts them all."""
     job = turn.job(site, "memories", count=turn.hundreds(count), clients=4, warm=1)
-    run = measure(site, job, per_request=PER_REQUEST, until=lambda outcome: _indexed(site, outcome), drain_seconds=30)
+    run = measure(site, job, per_request=PER_REQUEST, until=lambda outcome: _indexed(site, outcome), drain_seconds=drain_seconds)
     found = total(site, job.tag)
     if found != run.units + PER_REQUEST:
         run.errors += 1
@@ -61,9 +61,16 @@ def corpus(site: Site, turn: Turn, *, count: int) -> None:
     assert found == job.count * PER_REQUEST, f"{found} of {job.count * PER_REQUEST} memories are searchable"
 
 
-def search(site: Site, turn: Turn, *, count: int, clients: int, mode: str) -> Run:
+def search(site: Site, turn: Turn, *, count: int, clients: int, mode: str, token: str = "") -> Run:
     """Searches whose text was never asked for before."""
-    return measure(site, turn.job(site, "search", count=turn.count(count), clients=clients, mode=mode))
+    return measure(site, turn.job(site, "search", count=turn.count(count), clients=clients, mode=mode, token=token))
+
+
+def prompt(site: Site, turn: Turn, *, count: int, clients: int, sessions: int = 200) -> Run:
+    """Prompts with a session of 20 messages, made beforehand, and ten memories for a query that was never asked before."""
+    made = turn.job(site, "put", count=sessions, clients=4, size=20, warm=0)
+    measure(site, made, drain_seconds=30)
+    return measure(site, turn.job(site, "prompt", count=turn.count(count), clients=clients, size=sessions))
 
 
 def visible(site: Site, turn: Turn, *, count: int, how: str) -> Run:

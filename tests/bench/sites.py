@@ -11,9 +11,11 @@ from urllib.parse import urlsplit
 from urllib.request import urlopen
 
 import msgspec
+from redis import Redis
 
 from agent_memory.embedded.processes import as_user
 from agent_memory.embedded.supervisor import Stack
+from agent_memory.readmodels.enrichment import LACKING
 from bench import processes
 from support.servers import stack_environment, temporary_home
 
@@ -31,13 +33,19 @@ class _Status(msgspec.Struct):
 
 
 class Site:
-    """Something that answers HTTP on this machine. `pids` names its processes; `memory` is filled after each configuration."""
+    """Something that answers HTTP on this machine. `pids` names its processes; `memory` is filled after each configuration.
 
-    def __init__(self, url: str, pids: Callable[[], Mapping[str, int]], stack: Stack | None = None) -> None:
+    `completions`: a model is there, which is asked about every memory that lacks topics or entities.
+    """
+
+    def __init__(
+        self, url: str, pids: Callable[[], Mapping[str, int]], stack: Stack | None = None, *, completions: bool = False
+    ) -> None:
         where = urlsplit(url)
         self.url, self.host, self.port = url, where.hostname or "127.0.0.1", where.port or 80
         self.pids = pids
         self.stack = stack
+        self.completions = completions
 
     def cpu(self) -> dict[str, float]:
         """Processor seconds so far, by process."""
@@ -53,14 +61,21 @@ class Site:
         """Events that each projection is behind; those that are not are left out."""
         if self.stack is None:
             return {}
-        with urlopen(f"{self.url}/v1/status", timeout=30) as answer:
+        with urlopen(f"{self.stack.http_urls[0]}/v1/status", timeout=30) as answer:
             status = msgspec.json.decode(answer.read(), type=_Status)
         return {one.projection: one.lag for one in status.projections if one.lag}
 
+    def unread(self) -> int:
+        """Memories that a model is still to be asked about."""
+        if self.stack is None or not self.completions:
+            return 0
+        with Redis.from_url(self.stack.redis_url) as redis:
+            return int(redis.hlen(LACKING))
+
     def drained(self, timeout_seconds: float) -> bool:
-        """Waits until no projection is behind. Whether that came about in time."""
+        """Waits until no projection is behind and no memory unread. Whether that came about in time."""
         deadline = time.monotonic() + timeout_seconds
-        while self.lag():
+        while self.lag() or self.unread():
             if time.monotonic() > deadline:
                 return False
             time.sleep(LOOK_SECONDS)
@@ -81,9 +96,10 @@ def python_process(*arguments: str, environment: Mapping[str, str] | None = None
 
 
 @contextmanager
-def stub_provider(dimensions: int) -> Iterator[tuple[str, int]]:
-    """An OpenAI-compatible provider of embeddings: its base URL and its process id."""
-    with python_process("-m", "support.stub_model", "--port", "0", "--dimensions", str(dimensions)) as process:
+def stub_provider(dimensions: int, reply: str = "") -> Iterator[tuple[str, int]]:
+    """An OpenAI-compatible provider: its base URL and its process id. `reply` is what every completion says."""
+    given = ("--port", "0", "--dimensions", str(dimensions), "--reply", reply)
+    with python_process("-m", "support.stub_model", *given) as process:
         assert process.stdout is not None
         yield f"http://127.0.0.1:{process.stdout.readline().strip()}/v1", process.pid
 
@@ -94,17 +110,20 @@ def stub_settings(url: str, dimensions: int) -> dict[str, str]:
 
 
 @contextmanager
-def stack_site(stub_dimensions: int = 0) -> Iterator[Site]:
-    """A whole stack: one of each service. Without a stub it has its default, the local model."""
+def stack_site(stub_dimensions: int = 0, *, reply: str = "", **given: str) -> Iterator[Site]:
+    """A whole stack: one of each service. Without a stub it has its default, the local model.
+
+    With a `reply` the stub is asked for completions as well. `given` are further settings.
+    """
     with ExitStack() as opened:
         settings: dict[str, str] = {}
         others: dict[str, int] = {}
         if stub_dimensions:
-            url, others["(stub provider)"] = opened.enter_context(stub_provider(stub_dimensions))
-            settings = stub_settings(url, stub_dimensions)
+            url, others["(stub provider)"] = opened.enter_context(stub_provider(stub_dimensions, reply))
+            settings = stub_settings(url, stub_dimensions) | ({"OPENAI_API_BASE": url} if reply else {})
         home = opened.enter_context(temporary_home())
-        stack = Stack(home, environment=stack_environment(**settings))
+        stack = Stack(home, environment=stack_environment(**settings, **given))
         # Not stopped by its own block: a start that fails has stopped everything already.
         stack.start()
         opened.callback(stack.stop)
-        yield Site(stack.http_urls[0], lambda: {**stack.pids(), **others}, stack)
+        yield Site(stack.http_urls[0], lambda: {**stack.pids(), **others}, stack, completions=bool(reply))

@@ -26,6 +26,7 @@ def tables(report: Report) -> list[Table]:
     ours = [figure for figure in report.figures if figure.configuration != "floors"]
     made = [
         _figures(ours, floors),
+        _comparisons(report.figures),
         _rates("Floors: what the servers do alone", list(floors.values())),
         _processor("Processor time per unit by process, µs", ours, background=False),
         _processor("Processor time per unit afterwards, until nothing was left to do, µs", ours, background=True),
@@ -107,6 +108,36 @@ def _figures(figures: list[Figure], floors: dict[str, Figure]) -> Table:
     return Table(title="Figures", columns=columns, rows=rows, left=2)
 
 
+def _comparisons(figures: list[Figure]) -> Table:
+    by_name = {figure.name: figure for figure in figures}
+    rows = []
+    for figure in figures:
+        compared = figure.compared(by_name)
+        if compared is None or figure.comparison is None:
+            continue
+        met = {True: "yes", False: "NO", None: ""}[compared.met]
+        rows.append(
+            [
+                figure.title,
+                figure.name,
+                str(figure.clients),
+                f"{figure.rate:,.0f}",
+                f"{compared.rate:,.0f}" if compared.rate else "",
+                _times(compared.rate_times),
+                _ms(figure.latency("p50")),
+                _ms(compared.p50_ms or None),
+                _times(compared.p50_times),
+                "" if compared.p50_more_ms is None else f"{compared.p50_more_ms:+.2f}",
+                figure.comparison.figure or "the old server",
+                str(figure.comparison),
+                met,
+            ]
+        )
+    rate, p50 = ("per second", "there", "times"), ("p50 ms", "there", "times", "more")
+    columns = ("what", "name", "clients", *rate, *p50, "there is", "goal", "met")
+    return Table(title="Beside the Redis agent memory server, and beside each other", columns=columns, rows=rows, left=2)
+
+
 def _rates(title: str, figures: list[Figure]) -> Table:
     rows = [
         [
@@ -171,6 +202,10 @@ def _left(figure: Figure) -> str:
 
 def _ms(value: float | None) -> str:
     return "" if value is None else f"{value:.2f}"
+
+
+def _times(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}×"
 
 
 def _markdown(table: Table) -> str:

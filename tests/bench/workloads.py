@@ -29,11 +29,15 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     warm: int = 0
     size: int = 0
     mode: str = ""
+    token: str = ""
+    """What the requests are authenticated with."""
 
 
 def requests(job: Job) -> list[bytes]:
     """The requests of a job, `warm` of them first."""
-    return WORKLOADS[job.workload](job, job.warm + job.count)
+    made = WORKLOADS[job.workload](job, job.warm + job.count)
+    shown = b"\r\nauthorization: Bearer " + job.token.encode() + b"\r\n"
+    return [request.replace(b"\r\n", shown, 1) for request in made] if job.token else made
 
 
 def http(method: str, path: str, body: object = None, **headers: str) -> bytes:
@@ -69,6 +73,11 @@ def message(job: Job, texts: Texts, session: str, number: int) -> dict[str, obje
 def memory(namespace: str, memory_id: str, texts: Texts) -> dict[str, object]:
     """A long-term memory: one sentence, two topics."""
     return {"id": memory_id, "text": texts.sentence(), "namespace": namespace, "user_id": "maya", "topics": texts.topics()}
+
+
+def settled(namespace: str, memory_id: str, texts: Texts) -> dict[str, object]:
+    """A memory that lacks nothing a model would be asked for."""
+    return memory(namespace, memory_id, texts) | {"entities": ["Maya"]}
 
 
 def _events(job: Job, count: int) -> list[bytes]:
@@ -146,10 +155,11 @@ def _memories(job: Job, count: int) -> list[bytes]:
     """100 memories a request. With `mode` "corpus" they are spread over the namespaces that are searched."""
     texts = Texts(job.seed)
     made = []
+    new = settled if job.mode == "corpus" else memory
     for number in range(count):
         namespace = f"{job.tag}-{number % NAMESPACES}" if job.mode == "corpus" else job.tag
-        memories = [memory(namespace, f"{job.tag}-{number}-{part}", texts) for part in range(100)]
-        made.append(http("POST", "/v1/long-term-memory/", {"memories": memories}))
+        memories = [new(namespace, f"{job.tag}-{number}-{part}", texts) for part in range(100)]
+        made.append(http("POST", "/v1/long-term-memory/", {"memories": memories, "deduplicate": True}))
     return made
 
 
@@ -171,6 +181,17 @@ def _search(job: Job, count: int) -> list[bytes]:
     ]
 
 
+def _prompt(job: Job, count: int) -> list[bytes]:
+    """Prompts for the sessions that `put` made with the same tag, in turn, with what a semantic search finds beside them."""
+    texts, picks = Texts(job.seed), random.Random(job.seed)
+    made = []
+    for number in range(count):
+        session = {"session_id": f"{job.tag}-{number % job.size}", "namespace": job.tag}
+        search = {"search_mode": "semantic", "limit": 10, **search_filters(picks)}
+        made.append(http("POST", "/v1/memory/prompt", {"query": texts.question(), "session": session, "long_term_search": search}))
+    return made
+
+
 def _path(job: Job, count: int) -> list[bytes]:
     """The same GET again and again; `mode` is the path."""
     return [http("GET", job.mode)] * count
@@ -185,5 +206,6 @@ WORKLOADS: dict[str, Callable[[Job, int], list[bytes]]] = {
     "grow": _grow,
     "memories": _memories,
     "search": _search,
+    "prompt": _prompt,
     "path": _path,
 }

@@ -26,11 +26,11 @@ def put(site: Site, turn: Turn, *, count: int, clients: int, drain: bool) -> Run
     return measure(site, job, drain_seconds=DRAIN_SECONDS if drain else 0.0)
 
 
-def get(site: Site, turn: Turn, *, count: int, clients: int, sessions: int = 200) -> Run:
+def get(site: Site, turn: Turn, *, count: int, clients: int, sessions: int = 200, token: str = "") -> Run:
     """Sessions of 20 messages, made beforehand and indexed before they are read."""
-    made = turn.job(site, "put", count=sessions, clients=4, size=20, warm=0)
+    made = turn.job(site, "put", count=sessions, clients=4, size=20, warm=0, token=token)
     measure(site, made, drain_seconds=DRAIN_SECONDS)
-    return measure(site, turn.job(site, "get", count=turn.count(count), clients=clients, size=sessions))
+    return measure(site, turn.job(site, "get", count=turn.count(count), clients=clients, size=sessions, token=token))
 
 
 def append(site: Site, turn: Turn, *, count: int, length: int) -> Run:

@@ -55,7 +55,8 @@ class StubModel:
         self.requests: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
         self.replies: list[str] = []
-        """What the next completions say; then, the last message is repeated."""
+        """What the next completions say; then, `reply`, or without one the last message is repeated."""
+        self.reply = ""
         self.charged: dict[str, str] = {}
         """Completions that were paid for, by idempotency key: asked again with the same key, an answer costs nothing."""
         self.refuse_completions_with = ""
@@ -175,7 +176,7 @@ class StubModel:
             return web.json_response({"error": {"message": "stub does not speak of that"}}, status=400)
         key = request.headers.get("Idempotency-Key") or f"without a key: {len(self.charged)}"
         if key not in self.charged:
-            self.charged[key] = self.replies.pop(0) if self.replies else str(asked.messages[-1]["content"])
+            self.charged[key] = self.replies.pop(0) if self.replies else self.reply or str(asked.messages[-1]["content"])
         text = self.charged[key]
         if self.before_answering is not None:
             hurt, self.before_answering = self.before_answering, None
@@ -203,11 +204,12 @@ async def stub_model(dimensions: int = 1536, *, port: int = 0) -> AsyncIterator[
         await runner.cleanup()
 
 
-async def _serve(port: int, dimensions: int) -> None:
+async def _serve(port: int, dimensions: int, reply: str) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
     async with stub_model(dimensions, port=port) as stub:
+        stub.reply = reply
         print(stub.base_url.rsplit(":", 1)[1].removesuffix("/v1"), flush=True)
         await stop.wait()
 
@@ -216,5 +218,6 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--dimensions", type=int, default=1536)
+    parser.add_argument("--reply", default="", help="what every completion says")
     given = parser.parse_args()
-    asyncio.run(_serve(given.port, given.dimensions))
+    asyncio.run(_serve(given.port, given.dimensions, given.reply))
