@@ -1,51 +1,25 @@
-"""The two clients. Each operation is named once, in `Operations`; a client says only how a step is carried out."""
+"""The clients of the HTTP API. Each operation is named once, in `Operations`; a client says only how a step is carried out."""
 
-import asyncio
-import time
-from collections.abc import Callable, Coroutine
 from functools import cached_property
-from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
+from typing import TYPE_CHECKING, Any
 
 import httpx
-import msgspec
 
 from agent_memory.client import long_term, system, timeline, working
-from agent_memory.client.errors import ConnectionFailed
-from agent_memory.client.program import Answer, Caller, Pause, Program, Request, Retry, Step
+from agent_memory.client.endpoint import DEFAULT_ENDPOINT
+from agent_memory.client.errors import ConnectionFailed, InvalidEndpoint
+from agent_memory.client.program import Answer, Call, Caller, Request, Retry
+from agent_memory.client.running import AsyncRunner, BlockingRunner, Came, Operation
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
-
-class Operation(Generic[P, T]):
-    """A program as a method: awaitable on the async client, blocking on the sync one."""
-
-    def __init__(self, program: Callable[Concatenate[Caller, P], Program[T]]) -> None:
-        self.program = program
-        self.__doc__ = program.__doc__
-
-    @overload
-    def __get__(self, client: None, owner: type) -> Self: ...
-    @overload
-    def __get__(self, client: "MemoryClient", owner: type) -> Callable[P, Coroutine[Any, Any, T]]: ...
-    @overload
-    def __get__(self, client: "SyncMemoryClient", owner: type) -> Callable[P, T]: ...
-    def __get__(self, client: "MemoryClient | SyncMemoryClient | None", owner: type) -> Any:
-        if client is None:
-            return self
-
-        def call(*args: P.args, **kwargs: P.kwargs) -> Any:
-            return client.run(self.program(client.caller, *args, **kwargs))
-
-        call.__doc__, call.__name__ = self.__doc__, self.program.__name__
-        return call
+if TYPE_CHECKING:
+    from agent_memory.client.grpc_clients import SyncTimelineClient, TimelineClient
 
 
 class Operations:
     """What a client can do; parameters and errors stand at the functions named here.
 
     `namespace` and `user_id` hold for every call that names no others; `timeout` is in seconds per request.
-    Raises ValueError for a `base_url` that is not http://host:port.
+    Raises InvalidEndpoint for a `base_url` that is not http://host:port.
     """
 
     def __init__(
@@ -83,25 +57,30 @@ class Operations:
     wait_for = Operation(system.wait_for)
 
 
-class MemoryClient(Operations):
-    """Async client. Use it as `async with MemoryClient("http://127.0.0.1:8000") as memory:`, or call `aclose` at the end."""
+class MemoryClient(AsyncRunner, Operations):
+    """Async client. Use it as `async with MemoryClient("http://127.0.0.1:8000") as memory:`, or call `aclose` at the end.
+
+    `MemoryClient.connect` gives the client of the gRPC API instead.
+    """
+
+    @staticmethod
+    async def connect(endpoint: str, token: str | None = None, **options: Any) -> "TimelineClient":
+        """A connected client of the timeline's gRPC API. Options and errors are those of `TimelineClient.connect`."""
+        from agent_memory.client.grpc_clients import TimelineClient  # noqa: PLC0415 (who speaks HTTP need not load gRPC)
+
+        return await TimelineClient.connect(endpoint, token, **options)
+
+    @staticmethod
+    async def connect_default(token: str | None = None, **options: Any) -> "TimelineClient":
+        """The same at the usual place, http://[::1]:50051."""
+        return await MemoryClient.connect(DEFAULT_ENDPOINT, token, **options)
 
     @cached_property
     def http(self) -> httpx.AsyncClient:
         """The connections, opened on first use."""
         return httpx.AsyncClient(**self.connection)
 
-    async def run(self, program: Program[T]) -> T:
-        """Carry a program out: send its requests, sleep its pauses."""
-        came: Answer | ConnectionFailed | None = None
-        while isinstance(step := _advance(program, came), Request | Pause):
-            came = await self._carry_out(step)
-        return step.result
-
-    async def _carry_out(self, step: Step) -> Answer | ConnectionFailed | None:
-        if isinstance(step, Pause):
-            await asyncio.sleep(step.seconds)
-            return None
+    async def _send(self, step: Request | Call) -> Came:
         try:
             return _answer(await self.http.request(**_arguments(step)))
         except httpx.TransportError as error:
@@ -111,32 +90,28 @@ class MemoryClient(Operations):
         """Close the connections."""
         await self.http.aclose()
 
-    async def __aenter__(self) -> Self:
-        return self
 
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
-
-
-class SyncMemoryClient(Operations):
+class SyncMemoryClient(BlockingRunner, Operations):
     """Blocking client with the operations and arguments of `MemoryClient`. Use it as a context manager, or call `close`."""
+
+    @staticmethod
+    def connect(endpoint: str, token: str | None = None, **options: Any) -> "SyncTimelineClient":
+        """A connected client of the timeline's gRPC API. Options and errors are those of `SyncTimelineClient.connect`."""
+        from agent_memory.client.grpc_clients import SyncTimelineClient  # noqa: PLC0415 (who speaks HTTP need not load gRPC)
+
+        return SyncTimelineClient.connect(endpoint, token, **options)
+
+    @staticmethod
+    def connect_default(token: str | None = None, **options: Any) -> "SyncTimelineClient":
+        """The same at the usual place, http://[::1]:50051."""
+        return SyncMemoryClient.connect(DEFAULT_ENDPOINT, token, **options)
 
     @cached_property
     def http(self) -> httpx.Client:
         """The connections, opened on first use."""
         return httpx.Client(**self.connection)
 
-    def run(self, program: Program[T]) -> T:
-        """Carry a program out: send its requests, sleep its pauses."""
-        came: Answer | ConnectionFailed | None = None
-        while isinstance(step := _advance(program, came), Request | Pause):
-            came = self._carry_out(step)
-        return step.result
-
-    def _carry_out(self, step: Step) -> Answer | ConnectionFailed | None:
-        if isinstance(step, Pause):
-            time.sleep(step.seconds)
-            return None
+    def _send(self, step: Request | Call) -> Came:
         try:
             return _answer(self.http.request(**_arguments(step)))
         except httpx.TransportError as error:
@@ -146,31 +121,14 @@ class SyncMemoryClient(Operations):
         """Close the connections."""
         self.http.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-
-class _Finished(msgspec.Struct, Generic[T], frozen=True):
-    result: T
-
-
-def _advance(program: Program[T], came: Answer | ConnectionFailed | None) -> Step | _Finished[T]:
-    try:
-        return program.throw(came) if isinstance(came, ConnectionFailed) else program.send(came)
-    except StopIteration as done:
-        return _Finished(done.value)
-
 
 def _checked(base_url: str) -> httpx.URL:
     try:
         url = httpx.URL(base_url)
     except httpx.InvalidURL as error:
-        raise ValueError(f"{base_url!r} is not the address of a server: {error}") from None
+        raise InvalidEndpoint(f"{base_url!r} is not the address of a server: {error}") from None
     if url.scheme not in ("http", "https") or not url.host:
-        raise ValueError(f"{base_url!r} is not the address of a server: expected http://host:port")
+        raise InvalidEndpoint(f"{base_url!r} is not the address of a server: expected http://host:port")
     return url
 
 
@@ -178,7 +136,8 @@ def _headers(token: str | None) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"} if token else {}
 
 
-def _arguments(request: Request) -> dict[str, Any]:
+def _arguments(request: Request | Call) -> dict[str, Any]:
+    assert isinstance(request, Request)
     headers = {"Content-Type": request.content_type} if request.body else {}
     if request.idempotency_key:
         headers["Idempotency-Key"] = request.idempotency_key

@@ -1,9 +1,11 @@
 """What can go wrong between a caller and the memory, as types that a caller can act on.
 
-MemoryClientError
+MemoryClientError (ClientError)
 ├── ConnectionFailed       no answer at all, also after the retries        the server's state is unknown: same key again is safe
+├── InvalidEndpoint        what was given is not the address of a server   also a ValueError
+├── SerializationFailed    what was given cannot be sent, or the reply cannot be read
 ├── WaitTimeout            a projection did not reach a position in time
-└── RequestFailed          the server answered, and said no                `status`, `detail`
+└── RequestFailed (RpcFailed)  the server answered, and said no            `status`, `detail`; over gRPC also `code`
     ├── InvalidRequest     can never succeed as it is (400, 413, 422)      `field` names the part at fault
     ├── Unauthorized       no valid credential (401)
     ├── Forbidden          valid credential, outside its scope (403)
@@ -33,19 +35,33 @@ class ConnectionFailed(MemoryClientError):
         self.idempotency_key = idempotency_key
 
 
+class InvalidEndpoint(MemoryClientError, ValueError):
+    """What was given is not the address of a server."""
+
+
+class SerializationFailed(MemoryClientError):
+    """What was given cannot be written as a message (a number too large, half a character), or a reply cannot be read."""
+
+
 class WaitTimeout(MemoryClientError):
     """`wait_for` gave up; the text says which projection is how far behind."""
 
 
 class RequestFailed(MemoryClientError):
-    """The server answered with an error. `status` is the HTTP status, `detail` the server's own words."""
+    """The server answered with an error. `status` is the HTTP status, `detail` the server's own words.
 
-    def __init__(self, detail: str, *, status: int, field: str | None = None, command_id: str | None = None) -> None:
+    Over gRPC `code` is the name of the status ("INVALID_ARGUMENT"), and `status` what it would be over HTTP.
+    """
+
+    def __init__(
+        self, detail: str, *, status: int, field: str | None = None, command_id: str | None = None, code: str = ""
+    ) -> None:
         super().__init__(f"{detail} (field {field})" if field else detail)
         self.detail = detail
         self.status = status
         self.field = field
         self.command_id = command_id
+        self.code = code
 
 
 class InvalidRequest(RequestFailed):
@@ -86,6 +102,29 @@ _BY_STATUS: dict[int, type[RequestFailed]] = {
     422: InvalidRequest,
     503: ServerUnavailable,
 }
+
+ClientError = MemoryClientError
+RpcFailed = RequestFailed
+
+_BY_CODE: dict[str, tuple[int, type[RequestFailed]]] = {
+    "INVALID_ARGUMENT": (400, InvalidRequest),
+    "OUT_OF_RANGE": (400, InvalidRequest),
+    "UNAUTHENTICATED": (401, Unauthorized),
+    "PERMISSION_DENIED": (403, Forbidden),
+    "NOT_FOUND": (404, NotFound),
+    "ABORTED": (409, Conflict),
+    "ALREADY_EXISTS": (409, Conflict),
+    "FAILED_PRECONDITION": (412, RequestFailed),
+    "RESOURCE_EXHAUSTED": (429, RequestFailed),
+    "UNIMPLEMENTED": (501, ServerError),
+    "UNAVAILABLE": (503, ServerUnavailable),
+}
+
+
+def rpc_error_of(code: str, detail: str, command_id: str | None = None) -> RequestFailed:
+    """The exception for a gRPC status other than OK, by the status' name."""
+    status, kind = _BY_CODE.get(code, (500, ServerError))
+    return kind(detail or code, status=status, command_id=command_id, code=code)
 
 
 def error_of(answer: Answer) -> RequestFailed:

@@ -1,12 +1,12 @@
 """An operation is a generator: it yields what it wants from the outside world and is sent the answers.
 
 So each operation is written once, without sockets and without `await`; the async and the sync client only differ in how they
-carry out the two kinds of step.
+carry out a step.
 """
 
 from collections.abc import Generator, Iterator, Mapping
 from random import random
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import quote
 
 import msgspec
@@ -46,8 +46,28 @@ class Pause(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
 
 
-Step = Request | Pause
-Program = Generator[Step, Answer | None, T]
+class Call(msgspec.Struct, frozen=True, kw_only=True):
+    """One gRPC call of `memory.MemoryService`. `requests` are its messages: one, or all of a stream where `streamed`.
+
+    `timeout` in seconds, where it is not the client's own; `metadata` goes beside the client's own.
+    """
+
+    method: str
+    requests: tuple[Any, ...]
+    streamed: bool = False
+    timeout: float | None = None
+    metadata: tuple[tuple[str, str], ...] = ()
+
+
+class Reply(msgspec.Struct, frozen=True, kw_only=True):
+    """The message that came back. `position`: log position that holds the effect of a write, 0 when there was none."""
+
+    message: Any
+    position: int = 0
+
+
+Step = Request | Call | Pause
+Program = Generator[Step, Answer | Reply | None, T]
 
 
 class Retry(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,8 +102,15 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
 def ask(request: Request) -> Program[Answer]:
     """Send once. The carrier throws ConnectionFailed in here when nobody answers."""
     answer = yield request
-    assert answer is not None
+    assert isinstance(answer, Answer)
     return answer
+
+
+def call(what: Call) -> Program[Reply]:
+    """Call once. The carrier throws ConnectionFailed or RequestFailed in here when there is no reply."""
+    reply = yield what
+    assert isinstance(reply, Reply)
+    return reply
 
 
 def pause(seconds: float) -> Program[None]:
