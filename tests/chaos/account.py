@@ -12,7 +12,7 @@ from agent_memory.cli.invariants.condition import waited
 from agent_memory.cli.invariants.results import Result
 from agent_memory.cli.invariants.system import opened
 from agent_memory.contracts.streams import DEAD_LETTERS
-from agent_memory.readmodels import contents, duplicates, generations, jobs, segments
+from agent_memory.readmodels import contents, duplicates, generations, jobs
 from agent_memory.readmodels.documents import Kind
 from chaos.ledger import Ledger, Owner
 from chaos.sending import Answer, Sender
@@ -160,7 +160,6 @@ async def digests(redis: Redis) -> dict[str, str]:
     """One number for each read model that is fed from the log."""
     found = {
         "contents": await contents.digest(redis),
-        "segments": await segments.digest(redis),
         "duplicates": await duplicates.digest(redis),
     }
     for kind in KINDS:

@@ -18,11 +18,21 @@ from agent_memory.contracts.commands import Tick
 from agent_memory.contracts.envelope import EventEnvelope
 from agent_memory.contracts.events import JobDue, MemoryStored
 from agent_memory.contracts.records import MemoryRecord, Scope
-from agent_memory.contracts.streams import COMMANDS, DATA_FIELD, EVENTS, PROJECTIONS, heartbeat_key, job_stream, memory_stream
+from agent_memory.contracts.streams import (
+    COMMANDS,
+    DATA_FIELD,
+    EVENTS,
+    PROJECTIONS,
+    heartbeat_key,
+    job_stream,
+    memory_stream,
+    session_stream,
+)
 from agent_memory.eventlog.connect import Connections
 from agent_memory.eventlog.rows import Batch, NewEvent
 from agent_memory.eventlog.store import EventStore
-from agent_memory.readmodels import contents, duplicates, jobs, segments
+from agent_memory.readmodels import duplicates, jobs, session_work
+from agent_memory.readmodels.contents_reads import TableOfContents
 from agent_memory.readmodels.progress import Ledger
 from agent_memory.scheduler.domain import JOBS
 from support.controls import wait_until
@@ -114,11 +124,11 @@ async def test_a_service_follows_the_log_from_the_bus_and_where_the_bus_is_silen
 
 
 async def years(redis: Redis) -> object:
-    return [(year.title, year.events, year.sessions) for year in await contents.children(redis, Scope())]
+    return [(year.title, year.events, year.sessions) for year in await TableOfContents(redis).years(Scope())]
 
 
-async def cuts(redis: Redis) -> object:
-    return [segment.events for segment in await segments.segments(redis, Scope(), "session-0")]
+async def unread(redis: Redis) -> object:
+    return [one.count for one in await session_work.states(redis, [(session_stream(Scope(), "session-0"), set())])]
 
 
 async def equal_ones(redis: Redis) -> object:
@@ -131,7 +141,7 @@ async def due_time(redis: Redis) -> object:
 
 SHOWN: dict[str, tuple[Callable[[Redis], Awaitable[object]], object]] = {
     "rollup": (years, [("2026", 30, 2)]),
-    "summarizer": (cuts, [15]),
+    "summarizer": (unread, [15]),
     "compactor": (equal_ones, [["a", "b"]]),
     "scheduler": (due_time, DUE_MS),
 }

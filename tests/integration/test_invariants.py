@@ -24,7 +24,7 @@ from agent_memory.contracts.streams import (
     session_stream,
     working_memory_keys,
 )
-from agent_memory.readmodels import contents, duplicates, segments
+from agent_memory.readmodels import contents, duplicates
 from support.small_system import SmallSystem
 
 NOW = datetime(2026, 1, 30, tzinfo=UTC)
@@ -83,7 +83,7 @@ async def test_after_a_flush_and_a_catch_up_every_promise_holds(system: SmallSys
     await system.sessions.read(Scope(), "open")
     found = await system.examined()
     assert [result.ok for result in found.values()] == [True] * 8
-    models = ("memory index", "timeline index", "segments", "contents", "duplicates", "jobs", "session-work", "enrichment")
+    models = ("memory index", "timeline index", "contents", "duplicates", "jobs", "session-work", "enrichment")
     assert [found[4].digests[model] for model in models] == [before[4].digests[model] for model in models]
 
 
@@ -174,7 +174,7 @@ HARM: dict[str, tuple[set[int], Harm]] = {
     ),
     "an event has no command": ({2}, lambda s: s.execute("DELETE FROM commands WHERE id = 'c1001'")),
     "a counter was changed": ({3}, lambda s: s.redis.hincrby(counters_key("contents"), "applied", 1)),
-    "a checkpoint is beyond the head": ({3}, lambda s: s.redis.set(checkpoint_key("segments"), 10_000)),
+    "a checkpoint is beyond the head": ({3}, lambda s: s.redis.set(checkpoint_key("duplicates"), 10_000)),
     "a range ahead was made up": ({3}, lambda s: s.redis.zadd(ahead_key("jobs"), {"500-600": 500})),
     "a dead letter was never counted": (
         {3},
@@ -191,9 +191,9 @@ HARM: dict[str, tuple[set[int], Harm]] = {
     "half a view is gone": ({4}, lambda s: s.redis.delete(VIEW[1])),
     "contents count one more": (
         {4},
-        lambda s: s.redis.hincrby(contents.entry_key(Scope(), "node", "toc:year:2026"), "events", 1),
+        lambda s: s.redis.hincrby(contents.key(1, Scope(), "node", "toc:year:2026"), "events", 1),
     ),
-    "a segment is gone": ({4}, lambda s: s.redis.hdel(segments.session_key(session_stream(Scope(), "talk")), "0")),
+    "a segment is gone": ({4}, lambda s: s.redis.delete(contents.key(1, Scope(), "session", "talk"))),
     "a job was heard of later": ({4}, lambda s: s.redis.hset("am:jobs:due", "compaction", 2**42)),
     "a view is older than the log": ({4, 5}, older_view),
     "a view is newer than the log": ({4, 5}, newer_view),

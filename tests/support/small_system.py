@@ -20,7 +20,6 @@ from agent_memory.contracts.streams import (
     ENRICHMENT,
     JOBS,
     MEMORY_INDEX,
-    SEGMENTS,
     SESSION_WORK,
     TASKS,
     TIMELINE_INDEX,
@@ -33,10 +32,12 @@ from agent_memory.eventlog.store import EventStore
 from agent_memory.indexer.handlers import IndexEvents
 from agent_memory.ingest.handlers import Ingest
 from agent_memory.readmodels import generations
+from agent_memory.readmodels.contents import UTC_ALWAYS
 from agent_memory.readmodels.documents import Kind
 from agent_memory.readmodels.indexing import Indexing
 from agent_memory.readmodels.progress import Ledger
 from agent_memory.readmodels.sessions import SessionReader
+from agent_memory.rollup.domain import Delays
 from agent_memory.rollup.handlers import TYPES as CONTENTS_TYPES
 from agent_memory.rollup.handlers import KeepContents
 from agent_memory.runtime.broker import Entry
@@ -45,8 +46,6 @@ from agent_memory.runtime.projection import Apply, Projection, Runner
 from agent_memory.runtime.tokens import TokenCounter
 from agent_memory.scheduler.handlers import TYPES as JOBS_TYPES
 from agent_memory.scheduler.handlers import KeepJobs
-from agent_memory.summarizer.handlers import TYPES as SEGMENTS_TYPES
-from agent_memory.summarizer.handlers import KeepSegments
 from agent_memory.summarizer.looking import MEMORY_TYPES, SESSION_TYPES, KeepEnrichment, KeepSessionWork
 from agent_memory.summarizer.view_runs import TYPES as TASK_TYPES
 from agent_memory.summarizer.view_runs import KeepTasks
@@ -119,8 +118,7 @@ class SmallSystem:
 
     def _runners(self) -> list[Runner]:
         kept: list[tuple[str, frozenset[str], Apply]] = [
-            (SEGMENTS, SEGMENTS_TYPES, KeepSegments(self.redis, self.log.stream).apply),
-            (CONTENTS, CONTENTS_TYPES, KeepContents(self.redis).apply),
+            (CONTENTS, CONTENTS_TYPES, KeepContents(self.redis, zones=UTC_ALWAYS, delays=Delays()).apply),
             (DUPLICATES, frozenset({"MemoryStored", "MemoryEdited", "MemoryForgotten"}), KeepDuplicates(self.redis).apply),
             (JOBS, JOBS_TYPES, KeepJobs(self.redis).apply),
             (SESSION_WORK, SESSION_TYPES, KeepSessionWork(self.redis, self.log, TokenCounter(), 0.7).apply),

@@ -1,6 +1,7 @@
 """The calendar of the table of contents, and what is counted on a day."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from zoneinfo import ZoneInfo
 
 import msgspec
 import pytest
@@ -9,8 +10,10 @@ from hypothesis import strategies as st
 
 from agent_memory.contracts.envelope import EventEnvelope
 from agent_memory.contracts.records import MAX_TIMESTAMP_MS, MIN_TIMESTAMP_MS, Scope, TimelineEvent
+from agent_memory.contracts.streams import node_stream
 from agent_memory.readmodels.calendar import MONTHS, date_of, day_number, day_of, path_of, period
-from agent_memory.rollup.domain import tally
+from agent_memory.readmodels.contents import SessionState
+from agent_memory.rollup.domain import Delays, due_after_step, step
 
 EPOCH = date(1970, 1, 1)
 
@@ -81,6 +84,30 @@ def test_every_time_that_can_be_recorded_has_a_place_that_can_be_found_again(tim
     assert [period(entry.node_id) for entry in path] == list(path)
 
 
+BERLIN, AUCKLAND = ZoneInfo("Europe/Berlin"), ZoneInfo("Pacific/Auckland")
+
+
+def test_days_begin_at_midnight_of_the_zone() -> None:
+    late = 1_769_730_300_000  # 2026-01-29 23:45 UTC
+    days = [path_of(day_number(late, zone), zone)[-1].node_id for zone in (UTC, BERLIN)]
+    assert days == ["toc:day:2026-01-29", "toc:day:2026-01-30"]
+    day = period("toc:day:2026-01-30", BERLIN)
+    assert day is not None
+    assert (day.start_ms, day.end_ms - day.start_ms + 1) == (1_769_727_600_000, 86_400_000)
+
+
+def test_the_days_on_which_clocks_are_changed_are_longer_or_shorter() -> None:
+    lengths = [one.end_ms - one.start_ms + 1 for name in ("2026-03-29", "2026-10-25") if (one := period(f"toc:day:{name}", BERLIN))]
+    assert lengths == [23 * 3_600_000, 25 * 3_600_000]
+
+
+@given(st.integers(MIN_TIMESTAMP_MS, MAX_TIMESTAMP_MS), st.sampled_from([UTC, BERLIN, AUCKLAND]))
+def test_every_time_lies_in_its_day_in_any_zone(timestamp_ms: int, zone: tzinfo) -> None:
+    path = path_of(day_number(timestamp_ms, zone), zone)
+    assert all(entry.start_ms <= timestamp_ms <= entry.end_ms or abs(timestamp_ms) > 10**14 for entry in path[2:])
+    assert [period(entry.node_id, zone) for entry in path] == [*path]
+
+
 def recorded(version: int, timestamp_ms: int, session: str = "s") -> tuple[EventEnvelope, TimelineEvent]:
     envelope = EventEnvelope(
         position=version, stream=session, version=version, type="", scope=Scope(), recorded_ms=0, data=msgspec.Raw(b"{}")
@@ -88,8 +115,21 @@ def recorded(version: int, timestamp_ms: int, session: str = "s") -> tuple[Event
     return envelope, TimelineEvent(event_id=str(version), session_id=session, timestamp_ms=timestamp_ms)
 
 
-def test_a_batch_is_tallied_by_scope_and_day_and_in_it_by_session() -> None:
-    tallies = tally([recorded(2, 5), recorded(1, 9), recorded(3, 86_400_000), recorded(1, 7, "other"), recorded(2, 5)])
-    assert [(one.day, one.first_ms, one.last_ms) for one in tallies] == [(0, 5, 9), (1, 86_400_000, 86_400_000)]
-    sessions = [[(session.session_id, session.versions) for session in one.sessions] for one in tallies]
-    assert sessions == [[("s", (1, 2)), ("other", (1,))], [("s", (3,))]]
+def test_an_event_that_a_session_has_already_changes_nothing() -> None:
+    first = step(Scope(), "s", SessionState(rev=0), [recorded(1, 5), recorded(2, 9), recorded(1, 5)])
+    assert [len(segment.members) for segment in first.after] == [2]
+    again = step(Scope(), "s", SessionState(rev=1, segments=first.after), [recorded(2, 9)])
+    assert again.after is again.before.segments
+
+
+def test_what_is_closed_is_written_about_sooner_than_what_may_go_on() -> None:
+    taken = step(Scope(), "s", SessionState(rev=0), [recorded(1, 5), recorded(2, 9_000_000)])
+    due = due_after_step(taken, 100, Delays(closed=1, open=50, period=70), UTC)
+    assert [at for _, at in due] == [101, 150]
+
+
+def test_what_leaves_a_day_leaves_it_to_be_written_about() -> None:
+    before = step(Scope(), "s", SessionState(rev=0), [recorded(1, 86_400_000)])
+    state = SessionState(rev=1, segments=before.after)
+    due = due_after_step(step(Scope(), "s", state, [recorded(2, 86_399_000)]), 100, Delays(), UTC)
+    assert node_stream(Scope(), "toc:day:1970-01-02") in dict(due)

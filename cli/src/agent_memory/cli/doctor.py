@@ -15,6 +15,7 @@ from agent_memory.cli.invariants.results import Result
 from agent_memory.cli.invariants.system import opened
 from agent_memory.cli.output import console, note
 from agent_memory.cli.reach import Servers, servers
+from agent_memory.readmodels.contents import Zoned, zones_of
 from agent_memory.runtime.settings import load
 
 
@@ -38,7 +39,10 @@ def doctor(
     It only reads, and may run while the system is in use: what changes meanwhile is not held against it. It reads the whole
     log and every document (some 200 bytes of memory each) unless --quick is given.
     """
-    found = asyncio.run(_examine(servers(os.environ), quick=quick, wait=wait, messages_too=_messages_too()))
+    settings = load(os.environ)
+    zones = zones_of(settings.timeline_timezone, settings.timeline_timezones)
+    messages_too = settings.index_all_messages_in_long_term_memory
+    found = asyncio.run(_examine(servers(os.environ), quick=quick, wait=wait, messages_too=messages_too, zones=zones))
     if as_json_:
         print(as_json(found))
     else:
@@ -47,16 +51,14 @@ def doctor(
         raise SystemExit(1)
 
 
-async def _examine(where: Servers, *, quick: bool, wait: float, messages_too: bool) -> Diagnosis:
+async def _examine(where: Servers, *, quick: bool, wait: float, messages_too: bool, zones: Zoned) -> Diagnosis:
     began = time.monotonic()
     if wait and not await waited(where.database_url, where.redis_url, wait):
         note(f"views still lag after {wait:g} s")
-    async with opened(where.database_url, where.redis_url, views_url=where.views_url, messages_too=messages_too) as system:
+    async with opened(
+        where.database_url, where.redis_url, views_url=where.views_url, messages_too=messages_too, zones=zones
+    ) as system:
         seen = await condition(system)
         results = await check_all(system, quick=quick)
     ok = all(result.ok for result in results)
     return Diagnosis(ok=ok, seconds=round(time.monotonic() - began, 3), quick=quick, condition=seen, invariants=results)
-
-
-def _messages_too() -> bool:
-    return load(os.environ).index_all_messages_in_long_term_memory

@@ -1,26 +1,24 @@
 """What every read model should hold, recounted from the log alone. Calls no model: vectors come from those kept with the log."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from hashlib import blake2b
 from typing import Literal, get_args
 
 import msgspec
 
-from agent_memory.cli.invariants.history import History, Row
-from agent_memory.contracts.events import EventRecorded, JobDue, MemoryForgotten, TaskChanged
-from agent_memory.contracts.records import TimelineEvent, content_hash, escape
+from agent_memory.cli.invariants.history import History
+from agent_memory.contracts.events import EventRecorded, JobDue, MemoryForgotten, NodeRevised, TaskChanged
+from agent_memory.contracts.records import content_hash, escape
 from agent_memory.contracts.streams import JOBS
-from agent_memory.readmodels import contents, enrichment, segments, session_work, tasks
-from agent_memory.readmodels.calendar import path_of
-from agent_memory.readmodels.cutting import evolve_all
+from agent_memory.readmodels import enrichment, session_work, tasks
+from agent_memory.readmodels.contents import Written, Zoned
+from agent_memory.readmodels.contents_twin import ContentsTwin
 from agent_memory.readmodels.documents import Delete, Kind, Upsert
 from agent_memory.readmodels.duplicates import Content, owner_key
 from agent_memory.readmodels.indexing import Wanted, in_session, newest, project
 from agent_memory.readmodels.sameness import project as same_as
-from agent_memory.readmodels.segments import Segmentation
 from agent_memory.readmodels.session_document import Session, evolve
 from agent_memory.readmodels.sessions import ViewWrite, view_of
-from agent_memory.readmodels.tallies import tally
 from agent_memory.readmodels.unfinished import Unfinished
 from agent_memory.readmodels.unfinished import evolve as work_on
 from agent_memory.runtime.tokens import TokenCounter
@@ -29,7 +27,6 @@ Model = Literal[
     "working memory",
     "memory index",
     "timeline index",
-    "segments",
     "contents",
     "duplicates",
     "jobs",
@@ -77,11 +74,11 @@ def stored_fields(document: Upsert) -> dict[bytes, bytes]:
 class Recounting:
     """Folds one history after the other. Documents come out unfinished, until their vectors are known."""
 
-    def __init__(self, *, messages_too: bool, share: float) -> None:
+    def __init__(self, *, messages_too: bool, share: float, zones: Zoned) -> None:
         self._messages_too = messages_too
         self._share = share
         self._counter = TokenCounter()
-        self._years = _Contents()
+        self._contents = ContentsTwin(zones)
         self._owners: dict[str, tuple[str, list[tuple[str, str]]]] = {}
         self._jobs: dict[str, int] = {}
         self.recount = Recount({model: {} for model in get_args(Model)}, {}, set())
@@ -95,6 +92,11 @@ class Recounting:
                 self._memory(history)
             case "task":
                 self._task(history)
+            case "toc":
+                for row in history.rows:
+                    if isinstance(row.event, NodeRevised):
+                        written = Written(scope=row.envelope.scope, version=row.envelope.version, revision=row.event.revision)
+                        self._contents.write(written)
             case "job":
                 last = max((row.event for row in history.rows if isinstance(row.event, JobDue)), key=lambda job: job.due_ms)
                 self._jobs[last.job] = max(last.due_ms, self._jobs.get(last.job, last.due_ms))
@@ -113,7 +115,10 @@ class Recounting:
     def close(self) -> Recount:
         """The views that gather many streams, at the end."""
         entries = self.recount.entries
-        entries["contents"] = self._years.entries()
+        entries["contents"] = {
+            place: Entry(digest_of(value), 0, place.partition("{")[2].partition("}")[0])
+            for place, value in self._contents.entries().items()
+        }
         entries["duplicates"] = {
             key: Entry(digest_of(sorted([list(pair) for pair in pairs])), 0, tenant)
             for key, (tenant, pairs) in self._owners.items()
@@ -129,13 +134,9 @@ class Recounting:
         self.recount.entries["working memory"][history.stream] = Entry(view_digest(write), write.version, history.stream)
         if write.how == "delete":
             self.recount.deleted.add(history.stream)
-        said = [(row.envelope.version, _said(row)) for row in history.rows]
-        state, closed = evolve_all(Segmentation(), said)
-        fields = {"version": str(state.version), "state": _text(state)} | {str(one.number): _text(one) for one in closed}
-        place = segments.session_key(history.stream)
-        value = sorted([name, text] for name, text in fields.items())
-        self.recount.entries["segments"][place] = Entry(digest_of(value), state.version, history.stream)
-        self._years.add(history.rows)
+        said = [(row.envelope.version, row.event.event) for row in history.rows if isinstance(row.event, EventRecorded)]
+        if said:
+            self._contents.session(history.rows[0].envelope.scope, said[0][1].session_id, said)
         self._session_work(history, session)
 
     def _session_work(self, history: History, session: Session) -> None:
@@ -182,39 +183,6 @@ class Recounting:
         return found
 
 
-class _Contents:
-    """The table of contents, added up in memory: per node its events and times, its sessions, its children."""
-
-    def __init__(self) -> None:
-        self._nodes: dict[str, list[int]] = {}
-        self._sessions: dict[str, set[str]] = {}
-        self._children: dict[str, set[tuple[int, str]]] = {}
-        self._scopes: dict[str, str] = {}
-
-    def add(self, rows: Sequence[Row]) -> None:
-        recorded = [(row.envelope, row.event.event) for row in rows if isinstance(row.event, EventRecorded)]
-        for day in tally(recorded):
-            for period in path_of(day.day):
-                node, sessions, children = (
-                    contents.entry_key(day.scope, kind, name)
-                    for kind, name in (("node", period.node_id), ("sessions", period.node_id), ("children", period.parent))
-                )
-                for key in (node, sessions, children):
-                    self._scopes[key] = day.scope.path
-                events = sum(len(session.versions) for session in day.sessions)
-                before = self._nodes.get(node, [0, day.first_ms, day.last_ms])
-                self._nodes[node] = [before[0] + events, min(before[1], day.first_ms), max(before[2], day.last_ms)]
-                self._sessions.setdefault(sessions, set()).update(session.session_id for session in day.sessions)
-                self._children.setdefault(children, set()).add((period.start_ms, period.node_id))
-
-    def entries(self) -> dict[str, Entry]:
-        names = ("events", "first_ms", "last_ms")
-        values: dict[str, object] = {key: sorted([*zip(names, node, strict=True)]) for key, node in self._nodes.items()}
-        values |= {key: sorted(sessions) for key, sessions in self._sessions.items()}
-        values |= {key: [node for _, node in sorted(children)] for key, children in self._children.items()}
-        return {key: Entry(digest_of(value), 0, self._scopes[key]) for key, value in values.items()}
-
-
 def view_digest(write: ViewWrite) -> bytes:
     """128 bits for a session's view."""
     if write.how == "delete":
@@ -241,10 +209,6 @@ def document_place(scope_path: str, document_id: str) -> str:
 def text_hash(wanted: Wanted) -> bytes:
     """Under which hash the vector of a document is kept."""
     return content_hash(wanted.text)
-
-
-def _said(row: Row) -> TimelineEvent | None:
-    return row.event.event if isinstance(row.event, EventRecorded) else None
 
 
 def _text(value: object) -> str:

@@ -58,6 +58,7 @@ async def _recounted(system: System, verdicts: Verdicts, streams: Sequence[str] 
     recounting = Recounting(
         messages_too=system.messages_too or await documents_check.holds_messages(system.redis),
         share=Settings().summarization_threshold if share is None else share,
+        zones=system.zones,
     )
     models = {kind: live.model for kind in INDEXES.values() if (live := (await generations.registry(system.redis, kind)).live)}
     waiting: list[tuple[Wanted, str]] = []

@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from agent_memory.contracts.errors import Unavailable
+from agent_memory.readmodels.contents import UTC_ALWAYS, Zoned
 
 Connection = AsyncConnection[TupleRow]
 
@@ -31,6 +32,7 @@ class System(msgspec.Struct, frozen=True, kw_only=True):
     head: int
     messages_too: bool = False
     settle_seconds: float = SETTLE_SECONDS
+    zones: Zoned = UTC_ALWAYS
 
 
 @asynccontextmanager
@@ -41,6 +43,7 @@ async def opened(
     views_url: str = "",
     messages_too: bool = False,
     settle_seconds: float = SETTLE_SECONDS,
+    zones: Zoned = UTC_ALWAYS,
 ) -> AsyncIterator[System]:
     """Connections to all servers, closed at the end. Raises Unavailable naming the one that does not answer."""
     redis = Redis.from_url(redis_url, protocol=2, socket_connect_timeout=3)
@@ -61,6 +64,7 @@ async def opened(
                     head=head,
                     messages_too=messages_too,
                     settle_seconds=settle_seconds,
+                    zones=zones,
                 )
     except (RedisError, OSError) as error:
         raise Unavailable(f"Redis does not answer: {error}") from error

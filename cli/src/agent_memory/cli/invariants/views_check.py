@@ -1,4 +1,4 @@
-"""Working memory, segments, contents, duplicates and jobs against the log."""
+"""Working memory, contents, duplicates and jobs against the log."""
 
 from collections.abc import AsyncIterator, Sequence
 
@@ -11,7 +11,7 @@ from agent_memory.cli.invariants.expected import Entry, Model, Recount, digest_o
 from agent_memory.cli.invariants.results import Findings
 from agent_memory.contracts.records import escape
 from agent_memory.contracts.streams import JOBS
-from agent_memory.readmodels import contents, duplicates, enrichment, jobs, segments, session_work, tasks
+from agent_memory.readmodels import contents, duplicates, enrichment, jobs, session_work, tasks
 
 
 class _Owner(msgspec.Struct):
@@ -76,13 +76,12 @@ async def gathered(redis: Redis, recount: Recount, verdicts: Verdicts) -> list[D
             verdicts.forgotten.looked_at("memories in groups")
             stream = recount.gone.get(f"{place}:{memory_id}")
             if stream is not None:
-                found[2].add(f"memory {memory_id} was forgotten and is still in a group of {key}", stream, verdicts.forgotten)
+                found[1].add(f"memory {memory_id} was forgotten and is still in a group of {key}", stream, verdicts.forgotten)
     return found
 
 
 def _entries(redis: Redis) -> dict[Model, AsyncIterator[tuple[str, object]]]:
     return {
-        "segments": segments.entries(redis),
         "contents": contents.entries(redis),
         "duplicates": duplicates.entries(redis),
         "jobs": _jobs(redis),

@@ -29,7 +29,6 @@ SUMMARY_VIEWS = "summary-views"
 
 MEMORY_INDEX = "memory-index"
 TIMELINE_INDEX = "timeline-index"
-SEGMENTS = "segments"
 CONTENTS = "contents"
 DUPLICATES = "duplicates"
 JOBS = "jobs"
@@ -40,7 +39,6 @@ TASKS = "tasks"
 PROJECTIONS: dict[str, str] = {
     MEMORY_INDEX: "indexer",
     TIMELINE_INDEX: "indexer",
-    SEGMENTS: "summarizer",
     CONTENTS: "rollup",
     DUPLICATES: "compactor",
     JOBS: "scheduler",

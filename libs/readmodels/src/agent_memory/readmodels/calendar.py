@@ -1,10 +1,13 @@
-"""The calendar of the table of contents: year, month, week, day, in UTC, for every time that the timeline accepts.
+"""The calendar of the table of contents: year, month, week, day, in a time zone, for every time that the timeline accepts.
 
 Weeks are ISO weeks (Monday first) and belong to the month and year of their Thursday. Python's datetime ends at the years 1 and
-9999, the timeline does not, so dates are reckoned from day numbers (days since 1970-01-01, which was a Thursday).
+9999, the timeline does not, so dates are reckoned from day numbers (days since 1970-01-01, which was a Thursday). Outside of
+these years every zone is UTC.
 """
 
 import re
+from datetime import UTC, date, datetime, timedelta, tzinfo
+from functools import lru_cache
 from typing import Literal
 
 import msgspec
@@ -12,6 +15,7 @@ import msgspec
 Level = Literal["year", "month", "week", "day"]
 
 DAY_MS = 86_400_000
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 MONTHS = (
     "January February March April May June July August September October November December".split()  # noqa: SIM905 - reads better
 )
@@ -23,7 +27,7 @@ _FIRST_YEAR, _LAST_YEAR = -262_144, 262_143
 
 
 class Period(msgspec.Struct, frozen=True, kw_only=True):
-    """One node of the calendar. Times are UTC milliseconds, both ends included; `parent` is empty for a year."""
+    """One node of the calendar. Times are milliseconds since 1970 UTC, both ends included; `parent` is empty for a year."""
 
     node_id: str
     level: Level
@@ -33,26 +37,56 @@ class Period(msgspec.Struct, frozen=True, kw_only=True):
     end_ms: int
 
 
-def day_number(timestamp_ms: int) -> int:
-    """Days from 1970-01-01 to the day of a time."""
-    return timestamp_ms // DAY_MS
+def day_number(timestamp_ms: int, zone: tzinfo = UTC) -> int:
+    """Days from 1970-01-01 to the day of a time, as the zone has it."""
+    return local_ms(timestamp_ms, zone) // DAY_MS
 
 
-def path_of(day: int) -> tuple[Period, Period, Period, Period]:
+def local_ms(timestamp_ms: int, zone: tzinfo = UTC) -> int:
+    """What a clock in the zone shows, as if it were UTC."""
+    if zone is UTC:
+        return timestamp_ms
+    try:
+        offset = (EPOCH + timedelta(milliseconds=timestamp_ms)).astimezone(zone).utcoffset()
+    except (OverflowError, ValueError):
+        return timestamp_ms
+    return timestamp_ms + (0 if offset is None else offset // timedelta(milliseconds=1))
+
+
+@lru_cache(maxsize=4_096)
+def path_of(day: int, zone: tzinfo = UTC) -> tuple[Period, Period, Period, Period]:
     """Year, month, week and day that a day stands under; each is the parent of the next."""
     week = _week(day - (day + 3) % 7)
     month = _month_of(week.parent)
-    return _year_of(month.parent), month, week, _day(day)
+    year, month, week, one = (_in(found, zone) for found in (_year_of(month.parent), month, week, _day(day)))
+    return year, month, week, one
 
 
-def period(node_id: str) -> Period | None:
+@lru_cache(maxsize=16_384)
+def period(node_id: str, zone: tzinfo = UTC) -> Period | None:
     """The node of an id, also in the older form with a colon (`toc:month:2026:01`). None when there is no such day."""
     match = _NODE.fullmatch(node_id)
     if match is None:
         return None
     level, year, week_mark, second, third = match.groups()
     found = _found(level, int(year), week_mark, second, third)
-    return found if found is not None and found.node_id == _dashed(level, node_id) else None
+    return _in(found, zone) if found is not None and found.node_id == _dashed(level, node_id) else None
+
+
+def _in(found: Period, zone: tzinfo) -> Period:
+    """The period between midnights of the zone."""
+    if zone is UTC:
+        return found
+    start, after = (_midnight(ms // DAY_MS, zone) for ms in (found.start_ms, found.end_ms + 1))
+    return msgspec.structs.replace(found, start_ms=start, end_ms=after - 1)
+
+
+def _midnight(day: int, zone: tzinfo) -> int:
+    try:
+        moment = datetime.combine(date(1970, 1, 1) + timedelta(days=day), datetime.min.time(), zone)
+        return (moment - EPOCH) // timedelta(milliseconds=1)
+    except (OverflowError, ValueError):
+        return day * DAY_MS
 
 
 def _dashed(level: str, node_id: str) -> str:

@@ -1,179 +1,305 @@
-"""The table of contents in Redis: per scope and per year, month, week and day how much was said, in which sessions, and when.
+"""The table of contents in Redis, as it is written: sessions cut into segments, the nodes above them with their counts, and what
+was written about each node.
 
-Counts cannot be added up by readers that may see an event twice, or in any order. So each log stream has a bitmap with a bit per
-stream version, and a count grows only when its bit was not set, in the same script. That costs one bit per event and a few
-hundred bytes per session; a set of event ids or positions would cost a hundred bytes per event. Times only widen (minimum,
-maximum), sessions and children are sets: any order and any repetition give the same view.
+A session's segments move on by compare-and-set, together with the counts they change above them. Which events a session has is
+all that matters, not their order of arrival, so any order and any repetition give the same view. What was written about a node
+is newest by its version in the log. All keys of a scope share one hash tag.
 
-All keys of a scope share one hash tag. Clients given here answer bytes (redis-py's default).
+The keys carry a generation: a rebuild fills the next one beside the live one, while new events go to both, and then swaps.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Iterable
-from typing import TYPE_CHECKING, cast
+import hashlib
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Mapping, Sequence
+from datetime import UTC, tzinfo
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+from zoneinfo import ZoneInfo
 
 import msgspec
 
-from agent_memory.contracts.records import Scope
-from agent_memory.readmodels.calendar import ROOT, Level, Period, path_of, period
+from agent_memory.contracts.records import Scope, escape
+from agent_memory.contracts.toc import Revision
+from agent_memory.readmodels.calendar import Period, day_number, path_of
+from agent_memory.readmodels.cutting import Segment
 from agent_memory.readmodels.digests import digest_of
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 PREFIX = "am:toc:"
+GENERATIONS = "am:toc:generations"
+REV = b"rev"
+
+_STEP = (Path(__file__).parent / "lua" / "toc_session.lua").read_text()
+_STEP_SHA = hashlib.sha1(_STEP.encode(), usedforsecurity=False).hexdigest()
+_REVISE = """
+if tonumber(redis.call('HGET', KEYS[1], 'revised') or '0') >= tonumber(ARGV[1]) then return 0 end
+redis.call('HSET', KEYS[1], 'revised', ARGV[1], 'revision', ARGV[2])
+return 1
+"""
+_REVISE_SHA = hashlib.sha1(_REVISE.encode(), usedforsecurity=False).hexdigest()
+_segment = msgspec.json.Decoder(Segment)
 
 
-class SessionTally(msgspec.Struct, frozen=True, kw_only=True):
-    """Events of one session, named by their versions in the session's log stream."""
+class Generations(msgspec.Struct, frozen=True):
+    """Which generations are written to; the first one is read. `zones` stands for the time zones that it was made with."""
+
+    live: int
+    building: int | None = None
+    zones: str = ""
+
+    @property
+    def all(self) -> tuple[int, ...]:
+        """Those that new events belong in."""
+        return (self.live,) if self.building is None else (self.live, self.building)
+
+
+class SegmentHead(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What readers have to know of a segment without reading its members. `day`: the id of the day it stands under."""
 
     session_id: str
-    stream: str
-    versions: tuple[int, ...]
+    day: str
+    first_ms: int
+    last_ms: int
+    events: int
+    closed_by: str = ""
 
 
-class Tally(msgspec.Struct, frozen=True, kw_only=True):
-    """Events of one scope on one day (a day number), by session. Times in UTC milliseconds."""
+class SessionState(msgspec.Struct, frozen=True, kw_only=True):
+    """The segments of a session in order, and the number that the next step expects."""
+
+    rev: int
+    segments: tuple[Segment, ...] = ()
+
+
+class Step(msgspec.Struct, frozen=True, kw_only=True):
+    """A session's segments before and after; `given` are the versions of the events that it was taken for."""
 
     scope: Scope
-    day: int
-    first_ms: int
-    last_ms: int
-    sessions: tuple[SessionTally, ...]
+    session_id: str
+    before: SessionState
+    after: tuple[Segment, ...]
+    given: frozenset[int] = frozenset()
 
 
-class Node(msgspec.Struct, frozen=True, kw_only=True):
-    """One entry of the table of contents. `first_ms` and `last_ms` are those of its events; `children` in order of time."""
+class Written(msgspec.Struct, frozen=True, kw_only=True):
+    """What was written about a node, with its version in the node's log stream."""
 
-    node_id: str
-    level: Level
-    title: str
-    start_ms: int
-    end_ms: int
-    events: int
-    sessions: int
-    first_ms: int
-    last_ms: int
-    children: list[str]
+    scope: Scope
+    version: int
+    revision: Revision
 
 
-# KEYS: per level from year to day its node, its sessions, its parent's children; then a bitmap per session.
-# ARGV: first, last; per level its id and start; then per session its id, how many versions, and these.
-_ADD = """
-local at, new = 11, 0
-for bitmap = 13, #KEYS do
-  local session, count, fresh = ARGV[at], tonumber(ARGV[at + 1]), 0
-  for i = at + 2, at + 1 + count do
-    if redis.call('SETBIT', KEYS[bitmap], ARGV[i], 1) == 0 then fresh = fresh + 1 end
-  end
-  if fresh > 0 then
-    for level = 0, 3 do redis.call('SADD', KEYS[2 + level * 3], session) end
-  end
-  new, at = new + fresh, at + 2 + count
-end
-if new == 0 then return 0 end
-for level = 0, 3 do
-  local node = KEYS[1 + level * 3]
-  redis.call('HINCRBY', node, 'events', new)
-  local first, last = unpack(redis.call('HMGET', node, 'first_ms', 'last_ms'))
-  if not first or tonumber(ARGV[1]) < tonumber(first) then redis.call('HSET', node, 'first_ms', ARGV[1]) end
-  if not last or tonumber(ARGV[2]) > tonumber(last) then redis.call('HSET', node, 'last_ms', ARGV[2]) end
-  redis.call('ZADD', KEYS[3 + level * 3], ARGV[4 + level * 2], ARGV[3 + level * 2])
-end
-return new
-"""
+def key(generation: int, scope: Scope, kind: str, name: str) -> str:
+    """Where one part of a scope's contents is kept: a `node`, its `sessions`, its `children`, `segment`, `session`, `grip`."""
+    return f"{PREFIX}{generation}:{{{scope.path}}}:{kind}:{name}"
 
 
-async def add(redis: "Redis", tallies: Iterable[Tally]) -> None:
-    """Count the events; those that were counted before change nothing. One round trip for all tallies."""
-    script = redis.register_script(_ADD)
+async def generations(redis: "Redis") -> Generations:
+    """The generations there are; the first one when there was none yet."""
+    live, building, zones = await cast(Awaitable[list[bytes | None]], redis.hmget(GENERATIONS, ["live", "building", "zones"]))
+    return Generations(int(live or 1), None if building is None else int(building), (zones or b"").decode())
+
+
+async def states(redis: "Redis", generation: int, sessions: Sequence[tuple[Scope, str]]) -> list[SessionState]:
+    """Where sessions stand, by scope and id."""
     async with redis.pipeline(transaction=False) as pipe:
-        for tally in tallies:
-            keys: list[str] = []
-            values: list[str | int] = [tally.first_ms, tally.last_ms]
-            for entry in path_of(tally.day):
-                keys += [entry_key(tally.scope, kind, entry.node_id) for kind in ("node", "sessions")]
-                keys.append(entry_key(tally.scope, "children", entry.parent))
-                values += [entry.node_id, entry.start_ms]
-            for session in tally.sessions:
-                keys.append(entry_key(tally.scope, "seen", session.stream))
-                values += [session.session_id, len(session.versions), *session.versions]
-            await script(keys=keys, args=values, client=pipe)
+        for scope, session_id in sessions:
+            pipe.hgetall(key(generation, scope, "session", escape(session_id)))
+        answers = await pipe.execute()
+    return [_state(fields) for fields in answers]
+
+
+async def numbers(redis: "Redis", generation: int, sessions: Sequence[tuple[Scope, str]]) -> list[int]:
+    """The numbers alone, by which a remembered state is known to be current."""
+    async with redis.pipeline(transaction=False) as pipe:
+        for scope, session_id in sessions:
+            pipe.hget(key(generation, scope, "session", escape(session_id)), REV)
+        return [int(answer or 0) for answer in await pipe.execute()]
+
+
+async def advance(redis: "Redis", generation: int, steps: Sequence[Step], zone: "Zoned") -> list[bool]:
+    """Take the steps; False for each session that had moved on since it was read. One round trip."""
+    if not steps:
+        return []
+    async with redis.pipeline(transaction=False) as pipe:
+        pipe.script_load(_STEP)
+        for step in steps:
+            keys, operations = plan(generation, step, zone.of(step.scope.tenant))
+            pipe.evalsha(_STEP_SHA, len(keys), *keys, str(step.before.rev), msgspec.json.encode(operations))
+        _, *answers = await pipe.execute()
+    return [bool(answer) for answer in answers]
+
+
+async def write(redis: "Redis", generation: int, written: Sequence[Written]) -> None:
+    """Keep what was written about nodes, and the grips it came with; what is newer stays."""
+    if not written:
+        return
+    async with redis.pipeline(transaction=False) as pipe:
+        pipe.script_load(_REVISE)
+        for one in written:
+            kept = msgspec.structs.replace(one.revision, grips=())
+            node = key(generation, one.scope, "node", one.revision.node_id)
+            pipe.evalsha(_REVISE_SHA, 1, node, one.version, msgspec.json.encode(kept))
+            for grip in one.revision.grips:
+                pipe.set(key(generation, one.scope, "grip", escape(grip.grip_id)), msgspec.json.encode(grip))
         await pipe.execute()
 
 
-async def node(redis: "Redis", scope: Scope, node_id: str) -> Node | None:
-    """The node, also by its older id with a colon; None when nothing was said in that time or there is no such node."""
-    entry = period(node_id)
-    found = [] if entry is None else await _nodes(redis, scope, [entry])
-    return found[0] if found else None
-
-
-async def children(
-    redis: "Redis", scope: Scope, parent: str = ROOT, *, offset: int = 0, limit: int = 100, newest_first: bool = False
-) -> list[Node]:
-    """What stands directly under a node (the years, under none), in order of time."""
-    above = period(parent)
-    if parent != ROOT and above is None:
-        return []
-    key = entry_key(scope, "children", ROOT if above is None else above.node_id)
-    ids = await redis.zrange(key, offset, offset + limit - 1, desc=newest_first)
-    return await _nodes(redis, scope, [entry for one in ids if (entry := period(one.decode())) is not None])
-
-
-async def digest(redis: "Redis") -> str:
-    """Equal for equal tables of contents, over all scopes."""
-    return digest_of([entry async for entry in entries(redis)])
-
-
-async def clear(redis: "Redis") -> None:
-    """Forget the whole view, so that it can be built again from the log."""
-    async for key in redis.scan_iter(match=f"{PREFIX}*", count=1000):
-        await redis.unlink(key)
-
-
-async def _nodes(redis: "Redis", scope: Scope, entries: list[Period]) -> list[Node]:
+async def memberships(redis: "Redis", generation: int, scope: Scope, pairs: Sequence[tuple[str, str]]) -> list[Segment | None]:
+    """Segments with their members, by session and node id."""
     async with redis.pipeline(transaction=False) as pipe:
-        for entry in entries:
-            pipe.hmget(entry_key(scope, "node", entry.node_id), ["events", "first_ms", "last_ms"])
-            pipe.scard(entry_key(scope, "sessions", entry.node_id))
-            pipe.zrange(entry_key(scope, "children", entry.node_id), 0, -1)
-        answers = await pipe.execute()
-    return [
-        _node(entry, counts, sessions, below)
-        for entry, counts, sessions, below in zip(entries, answers[0::3], answers[1::3], answers[2::3], strict=True)
-        if counts[0] is not None
+        for session_id, node_id in pairs:
+            pipe.hget(key(generation, scope, "session", escape(session_id)), node_id)
+        return [None if answer is None else _segment.decode(answer) for answer in await pipe.execute()]
+
+
+class Zoned(msgspec.Struct, frozen=True):
+    """The time zone of each tenant."""
+
+    default: tzinfo = UTC
+    by_tenant: dict[str, tzinfo] = {}
+
+    def of(self, tenant: str) -> tzinfo:
+        """The zone in which a tenant's days begin."""
+        return self.by_tenant.get(tenant, self.default)
+
+    @property
+    def name(self) -> str:
+        """Stands for all of them."""
+        return digest_of([str(self.default), sorted((tenant, str(zone)) for tenant, zone in self.by_tenant.items())])
+
+
+UTC_ALWAYS = Zoned()
+
+
+def zones_of(default: str, by_tenant: Mapping[str, str]) -> Zoned:
+    """Time zones by their names. Raises ZoneInfoNotFoundError for one that is none."""
+    return Zoned(_zone(default), {tenant: _zone(name) for tenant, name in by_tenant.items()})
+
+
+def _zone(name: str) -> tzinfo:
+    return UTC if name == "UTC" else ZoneInfo(name)
+
+
+def day_of(segment: Segment, zone: tzinfo) -> tuple[Period, Period, Period, Period]:
+    """Year, month, week and day that a segment stands under: those of its first event."""
+    return path_of(day_number(segment.first_ms, zone), zone)
+
+
+def plan(generation: int, step: Step, zone: tzinfo) -> tuple[list[str], list[list[Any]]]:
+    """Keys and operations of a step, as the script takes them."""
+    keys = [key(generation, step.scope, "session", escape(step.session_id))]
+    indexes: dict[str, int] = {keys[0]: 1}
+
+    def at(kind: str, name: str) -> int:
+        name = key(generation, step.scope, kind, name)
+        if name not in indexes:
+            keys.append(name)
+            indexes[name] = len(keys)
+        return indexes[name]
+
+    before, after = {one.node_id: one for one in step.before.segments}, {one.node_id: one for one in step.after}
+    operations: list[list[Any]] = []
+    counts: Counter[Period] = Counter()
+    sessions: Counter[str] = Counter()
+    for sign, these, those in ((-1, before, after), (1, after, before)):
+        for node_id, segment in these.items():
+            if those.get(node_id) == segment:
+                continue
+            path = day_of(segment, zone)
+            day = path[-1].node_id
+            for entry in path:
+                counts[entry] += sign * len(segment.members)
+                sessions[entry.node_id] += sign
+            if sign < 0:
+                operations.append(["ZREM", at("children", day), node_id])
+                if node_id not in after:
+                    operations += [["HDEL", 1, node_id], ["DEL", at("segment", node_id)]]
+            else:
+                head = _head(step.session_id, day, segment)
+                operations += [
+                    ["HSET", 1, node_id, msgspec.json.encode(segment).decode()],
+                    ["SET", at("segment", node_id), msgspec.json.encode(head).decode()],
+                    ["ZADD", at("children", day), str(segment.first_ms), node_id],
+                ]
+    for entry, count in counts.items():
+        if count:
+            parent = at("children", entry.parent)
+            operations.append(["count", at("node", entry.node_id), str(count), parent, str(entry.start_ms), entry.node_id])
+    for node_id, count in sessions.items():
+        if count:
+            operations.append(["session", at("sessions", node_id), step.session_id, str(count)])
+    return keys, operations
+
+
+def touched(step: Step, zone: tzinfo) -> tuple[list[Segment], set[str]]:
+    """Segments that a step made, changed or was taken for, and the ids of those it ended and of the days that something left."""
+    before, after = {one.node_id: one for one in step.before.segments}, {one.node_id: one for one in step.after}
+    changed = [
+        segment
+        for node_id, segment in after.items()
+        if before.get(node_id) != segment or any(one.version in step.given for one in segment.members)
     ]
+    left: set[str] = set()
+    for node_id, segment in before.items():
+        day = day_of(segment, zone)[-1].node_id
+        if node_id not in after:
+            left |= {node_id, day}
+        elif day_of(after[node_id], zone)[-1].node_id != day:
+            left.add(day)
+    return changed, left
 
 
-def _node(entry: Period, counts: list[bytes], sessions: int, below: list[bytes]) -> Node:
-    return Node(
-        node_id=entry.node_id,
-        level=entry.level,
-        title=entry.title,
-        start_ms=entry.start_ms,
-        end_ms=entry.end_ms,
-        events=int(counts[0]),
-        sessions=sessions,
-        first_ms=int(counts[1]),
-        last_ms=int(counts[2]),
-        children=[one.decode() for one in below],
+async def digest(redis: "Redis", generation: int | None = None) -> str:
+    """Equal for equal tables of contents, over all scopes; of the live generation unless another is named."""
+    return digest_of([entry async for entry in entries(redis, generation)])
+
+
+async def clear(redis: "Redis", generation: int | None = None) -> None:
+    """Forget a generation, or the whole view, so that it can be built again from the log."""
+    pattern = f"{PREFIX}*" if generation is None else f"{PREFIX}{generation}:*"
+    async for name in redis.scan_iter(match=pattern, count=1000):
+        await redis.unlink(name)
+
+
+async def entries(redis: "Redis", generation: int | None = None) -> AsyncIterator[tuple[str, object]]:
+    """What the view holds, one by one: key without its generation, and value, as the digest takes them."""
+    if generation is None:
+        generation = (await generations(redis)).live
+    prefix = f"{PREFIX}{generation}:"
+    async for name in redis.scan_iter(match=f"{prefix}*", count=1000):
+        place = name.decode(errors="surrogateescape").removeprefix(prefix)
+        kind = place.partition("}:")[2].partition(":")[0]
+        match kind:
+            case "children":
+                value: object = [member.decode() for member in await redis.zrange(name, 0, -1)]
+            case "segment" | "grip":
+                value = (await cast(Awaitable[bytes | None], redis.get(name)) or b"").decode()
+            case _:
+                fields = await cast(Awaitable[dict[bytes, bytes]], redis.hgetall(name))
+                value = entry_of(fields)
+        if value:
+            yield place, value
+
+
+def entry_of(fields: dict[bytes, bytes]) -> list[list[str]]:
+    """A hash as the digest takes it: without the number of its steps, which depends on how events came together."""
+    return sorted([field.decode(), value.decode()] for field, value in fields.items() if field != REV)
+
+
+def _state(fields: dict[bytes, bytes]) -> SessionState:
+    segments = [_segment.decode(value) for name, value in fields.items() if name != REV]
+    return SessionState(rev=int(fields.get(REV, b"0")), segments=tuple(sorted(segments, key=lambda one: one.members[0].place)))
+
+
+def _head(session_id: str, day: str, segment: Segment) -> SegmentHead:
+    return SegmentHead(
+        session_id=session_id,
+        day=day,
+        first_ms=segment.first_ms,
+        last_ms=segment.last_ms,
+        events=len(segment.members),
+        closed_by=segment.closed_by,
     )
-
-
-async def entries(redis: "Redis") -> AsyncIterator[tuple[str, object]]:
-    """What the view holds, one by one: key and value, as the digest takes them."""
-    async for key in redis.scan_iter(match=f"{PREFIX}*", count=1000):
-        name: str = key.decode(errors="surrogateescape")
-        body = name.partition("}:")[2]
-        if body.startswith("node:"):
-            fields = await cast(Awaitable[dict[bytes, bytes]], redis.hgetall(key))
-            yield name, sorted([field.decode(), int(value)] for field, value in fields.items())
-        elif body.startswith("sessions:"):
-            yield name, sorted(member.decode() for member in await cast(Awaitable[set[bytes]], redis.smembers(key)))
-        elif body.startswith("children:"):
-            yield name, [member.decode() for member in await redis.zrange(key, 0, -1)]
-
-
-def entry_key(scope: Scope, kind: str, name: str) -> str:
-    """Where one part of a scope's contents is kept: a `node`, its `sessions`, its `children`."""
-    return f"{PREFIX}{{{scope.path}}}:{kind}:{name}"

@@ -24,11 +24,13 @@ from agent_memory.eventlog.embeddings import EmbeddingStore
 from agent_memory.eventlog.memories import MemoryLog
 from agent_memory.eventlog.newest import NewestReader
 from agent_memory.eventlog.reader import LogReader
+from agent_memory.eventlog.said import SaidReader
 from agent_memory.eventlog.tokens import TokenStore
 from agent_memory.gateway.auth import Authenticate, disabled
 from agent_memory.gateway.auth_tokens import TokenAuthentication
 from agent_memory.gateway.bus import RedisCommandBus
 from agent_memory.gateway.compaction import RedisCompaction
+from agent_memory.gateway.contents import LoggedContents
 from agent_memory.gateway.edges.http.edge import create_edge
 from agent_memory.gateway.gateway import Clock, Gateway, utc_now
 from agent_memory.gateway.ids import Ids
@@ -39,6 +41,7 @@ from agent_memory.gateway.ports import (
     Checks,
     CommandBus,
     Compaction,
+    Contents,
     Embedder,
     Log,
     Memories,
@@ -59,6 +62,8 @@ from agent_memory.gateway.tokens import Cl100k
 from agent_memory.gateway.touches import Touches
 from agent_memory.gateway.views import LoggedViews
 from agent_memory.gateway.working_search import WorkingSearch
+from agent_memory.readmodels.contents import zones_of
+from agent_memory.readmodels.contents_reads import TableOfContents
 from agent_memory.readmodels.search import MemorySearch, TimelineSearch
 from agent_memory.readmodels.sessions import SessionLog, SessionReader
 from agent_memory.runtime import logging, telemetry, tracing
@@ -88,6 +93,7 @@ def create_app(
     memories: Memories,
     working: WorkingMemories,
     timeline: Timeline,
+    contents: Contents,
     views: SummaryViews,
     embedder: Embedder,
     projections: Projections,
@@ -112,6 +118,7 @@ def create_app(
             memories=memories,
             working=working,
             timeline=timeline,
+            contents=contents,
             views=views,
             embedder=embedder,
             projections=projections,
@@ -184,6 +191,9 @@ async def connected(settings: Settings, auth: AuthSettings) -> AsyncIterator[ASG
             ),
             memories=MemorySearch(redis, ask=redis.together),
             timeline=TimelineSearch(redis, ask=redis.together),
+            contents=LoggedContents(
+                TableOfContents(redis, zones_of(settings.timeline_timezone, settings.timeline_timezones)), SaidReader(connections)
+            ),
             views=LoggedViews(
                 NewestReader(connections), redis, patience=settings.llm_task_timeout_minutes * 60, new_id=Ids(), clock=utc_now
             ),

@@ -10,6 +10,7 @@ from agent_memory.gateway.ports import (
     Checks,
     CommandBus,
     Compaction,
+    Contents,
     Embedder,
     Log,
     Memories,
@@ -48,6 +49,7 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
     memories: Memories
     working: WorkingMemories
     timeline: Timeline
+    contents: Contents
     embedder: Embedder
     projections: Projections
     checks: Checks

@@ -16,6 +16,7 @@ from agent_memory.contracts.records import MemoryRecord, Reach, Scope, TimelineE
 from agent_memory.contracts.replies import AnyReply, ReplyEnvelope
 from agent_memory.eventlog.reader import EventPage, SessionPage
 from agent_memory.gateway.gateway import utc_now
+from agent_memory.gateway.memory_contents import MemoryContents
 from agent_memory.gateway.memory_views import MemoryViews
 from agent_memory.gateway.ports import Answer, WorkingPage
 from agent_memory.gateway.sessions import replaced
@@ -76,6 +77,7 @@ class MemorySystem:
         self.page = MemoryPage()
         self.queries: list[SearchMemories | SearchTimeline] = []
         self.fault: Exception | None = None
+        self.contents = MemoryContents()
         self.position = 0
         self.reached = 2**62
         self.superseding = False
@@ -88,6 +90,7 @@ class MemorySystem:
         names = ("bus", "log", "past", "compaction", "sessions", "memories", "working", "timeline", "embedder")
         return {
             **dict.fromkeys(names, self),
+            "contents": self.contents,
             "views": MemoryViews(self.sent),
             "projections": MemoryProjections(self),
             "checks": {"everything": all_well},

@@ -3,10 +3,13 @@
 from agent_memory.contracts.streams import CONTENTS, EVENTS
 from agent_memory.eventlog.connect import Connections
 from agent_memory.eventlog.reader import LogReader
+from agent_memory.readmodels.contents import zones_of
 from agent_memory.readmodels.progress import Ledger
+from agent_memory.rollup.domain import Delays
 from agent_memory.rollup.handlers import TYPES, KeepContents
 from agent_memory.rollup.settings import DEFAULTS, RollupSettings
 from agent_memory.runtime.broker import connect_redis, make_broker, replica_name, subscribe
+from agent_memory.runtime.llm import create_completer
 from agent_memory.runtime.metrics_server import answers
 from agent_memory.runtime.process import start
 from agent_memory.runtime.projection import Projection, Runner
@@ -20,7 +23,9 @@ async def serve(settings: Settings, own: RollupSettings = DEFAULTS) -> None:
     """Keep the table of contents until the process is told to stop."""
     redis, broker, connections = connect_redis(settings.redis_url), make_broker(settings), Connections(settings.database_url)
     log = LogReader(connections)
-    projection = Projection(name=CONTENTS, types=TYPES, apply=KeepContents(redis).apply)
+    zones = zones_of(settings.timeline_timezone, settings.timeline_timezones)
+    keep = KeepContents(redis, zones=zones, delays=await delays(settings))
+    projection = Projection(name=CONTENTS, types=TYPES, apply=keep.apply)
     runner = Runner(projection, log=log, ledger=Ledger(redis, CONTENTS), redis=redis)
     subscribe(
         broker,
@@ -35,6 +40,17 @@ async def serve(settings: Settings, own: RollupSettings = DEFAULTS) -> None:
     await run(settings, SERVICE, redis=redis, broker=broker, tasks=[runner.sweep], checks=checks)
     await connections.close()
     await redis.aclose()
+
+
+async def delays(settings: Settings) -> Delays:
+    """When something is to be written about what has changed: later where it costs a call of a model."""
+    model = create_completer(settings)
+    await model.close()
+    soon = round(settings.timeline_settle_seconds * 1000)
+    if not model.model or settings.timeline_summaries == "extractive":
+        return Delays(closed=soon, open=soon, period=soon)
+    later = round(settings.timeline_model_settle_seconds * 1000)
+    return Delays(closed=soon, open=later, period=later)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from agent_memory.contracts.streams import (
     EVENTS,
     PARTITION_RUNS,
     PARTITION_RUNS_GROUP,
-    SEGMENTS,
     SESSION_WORK,
     SUMMARY_VIEWS,
     TASKS,
@@ -40,7 +39,6 @@ from agent_memory.summarizer.bert import load_entities, load_topics
 from agent_memory.summarizer.documents import Documents
 from agent_memory.summarizer.enriching import Enrichment, Finders
 from agent_memory.summarizer.extraction import Extraction
-from agent_memory.summarizer.handlers import TYPES, KeepSegments
 from agent_memory.summarizer.looking import MEMORY_TYPES, SESSION_TYPES, KeepEnrichment, KeepSessionWork
 from agent_memory.summarizer.recording import Recorder
 from agent_memory.summarizer.settings import DEFAULTS, SummarizerSettings
@@ -88,7 +86,6 @@ async def serve(settings: Settings, own: SummarizerSettings = DEFAULTS) -> None:
 
     look = KeepSessionWork(redis, log, TokenCounter(), settings.summarization_threshold, workers["summary"].wake)
     projections = [
-        Projection(name=SEGMENTS, types=TYPES, apply=KeepSegments(redis, log.stream).apply),
         Projection(name=SESSION_WORK, types=SESSION_TYPES, apply=look.apply),
         Projection(name=ENRICHMENT, types=MEMORY_TYPES, apply=KeepEnrichment(redis, workers["enrichment"].wake).apply),
         Projection(name=TASKS, types=TASK_TYPES, apply=KeepTasks(redis, workers[SUMMARY_VIEWS].wake).apply),

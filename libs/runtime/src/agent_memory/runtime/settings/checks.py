@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Callable
 from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
@@ -25,6 +26,14 @@ def _more_than_nothing(value: float) -> bool:
     return math.isfinite(value) and value > 0
 
 
+def _is_zone(name: str) -> bool:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return False
+    return True
+
+
 RULES: tuple[Rule, ...] = (
     (lambda value: value.upper() in LEVELS, ", ".join(LEVELS[:-1]) + " or " + LEVELS[-1], ("log_level",)),
     (lambda value: value.lower() in ("json", "console"), "json or console", ("log_format",)),
@@ -40,6 +49,8 @@ RULES: tuple[Rule, ...] = (
         ("redis_url", "working_memory_redis_url"),
     ),
     (lambda value: "{query}" in value, "it must hold {query}, where the text goes", ("query_optimization_prompt_template",)),
+    (_is_zone, "it is not the name of a time zone, such as Europe/Berlin", ("timeline_timezone",)),
+    (lambda value: all(map(_is_zone, value.values())), "each tenant needs a zone such as Europe/Berlin", ("timeline_timezones",)),
     (lambda value: 0 <= value <= 2, "a cosine distance is 0 to 2", ("deduplication_distance_threshold",)),
     (lambda value: 0 < value <= 1, "more than 0, at most 1", ("summarization_threshold",)),
     (lambda value: 0 <= value <= 65535, "a port is 0 to 65535", ("port", "grpc_port", "mcp_port", "metrics_port")),
@@ -63,6 +74,8 @@ RULES: tuple[Rule, ...] = (
             "forgetting_budget_keep_top_n",
             "read_wait_seconds",
             "summarization_wait_seconds",
+            "timeline_settle_seconds",
+            "timeline_model_settle_seconds",
         ),
     ),
     (

@@ -45,6 +45,11 @@ def _value(raw: str, kind: Any) -> Any:
             return msgspec.json.decode(raw, type=kind)
         except msgspec.MsgspecError as error:
             raise msgspec.ValidationError(f'a JSON list such as ["RS256"] ({error})') from None
+    if get_origin(kind) is dict:
+        try:
+            return msgspec.json.decode(raw, type=kind)
+        except msgspec.MsgspecError as error:
+            raise msgspec.ValidationError(f'a JSON object such as {{"acme": "Europe/Berlin"}} ({error})') from None
     if choices := [choice for choice in get_args(kind) if isinstance(choice, str)]:
         raw = next((choice for choice in choices if choice.lower() == raw.lower()), "")
         if not raw:

@@ -3,10 +3,10 @@
 import msgspec
 
 from agent_memory.runtime.settings.kinds import shown
-from agent_memory.runtime.settings.longterm import LongTermMemorySettings
+from agent_memory.runtime.settings.timeline import TimelineSettings
 
 
-class Settings(LongTermMemorySettings, frozen=True, kw_only=True):
+class Settings(TimelineSettings, frozen=True, kw_only=True):
     """What every service reads. Each field is the environment variable of the same name in upper case."""
 
     def __repr__(self) -> str:
