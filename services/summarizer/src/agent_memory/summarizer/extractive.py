@@ -5,6 +5,7 @@ of all as the query. Pure.
 """
 
 import re
+import unicodedata
 from collections.abc import Sequence
 
 import numpy as np
@@ -17,6 +18,13 @@ EXCERPT = 300
 """Characters of one message at most: a summary of many beats a copy of few."""
 CHARACTERS_A_TOKEN = 4
 _END = re.compile(r"(?<=[.!?…])\s+|(?<=[.!?…][\"'”’)\]])\s+|(?<=[。！？])\s*|\n+")
+_NO_END = re.compile(
+    r"(?:(?:^|\n)[ \t]*\d{1,3}|(?:^|[\s(])(?:[^\W\d_]|(?i:dr|mrs?|ms|prof|st|vs|no|nr|approx|ca|bzw|vgl|bspw|sr|sra|dra|e\.g|i\.e"
+    r"|z\.\s?b|d\.\s?h|u\.\s?a|p\.\s?ex)))\.$"
+)
+"""A full stop that ends no sentence: after a number in a list, an initial, an abbreviation."""
+_WRAPPED = 40
+"""A line of so many characters may be one that an editor broke in the middle of a sentence."""
 
 
 def budget(limit: int) -> int:
@@ -25,8 +33,34 @@ def budget(limit: int) -> int:
 
 
 def sentences(text: str) -> list[str]:
-    """The sentences of a text; a line break ends one."""
-    return [part.strip() for part in _END.split(text) if part and part.strip()]
+    """The sentences of a text; a line break ends one, except where a long line goes on in lower case."""
+    return [" ".join(text[start:end].split()) for start, end in sentence_spans(text)]
+
+
+def sentence_spans(text: str) -> list[tuple[int, int]]:
+    """Where the sentences of a text begin and end, in characters, without the white space around them."""
+    found: list[tuple[int, int]] = []
+    start = 0
+    for end, after in [*((gap.start(), gap.end()) for gap in _END.finditer(text)), (len(text), len(text))]:
+        if after < len(text) and _goes_on(text, start, end, after):
+            continue
+        part = text[start:end]
+        if bare := part.strip():
+            first = start + len(part) - len(part.lstrip())
+            found.append((first, first + len(bare)))
+        start = after
+    return found
+
+
+def _goes_on(text: str, start: int, end: int, after: int) -> bool:
+    """Whether the sentence from `start` goes on after what looks like its end."""
+    following = text[after]
+    if unicodedata.category(following)[0] == "M" or following == "\u200d":
+        return True
+    if "\n" in text[end:after]:
+        line = max(text.rfind("\n", start, end) + 1, start)
+        return after - end == 1 and following.islower() and end - line >= _WRAPPED and text[end - 1] not in ".!?…:;"
+    return text[end - 1] == "." and (following.islower() or _NO_END.search(text, max(start, end - 12), end) is not None)
 
 
 def excerpt(text: str) -> str:

@@ -66,6 +66,29 @@ LOOK_CLOSER = f"""You index a memory. {DATA_ONLY}
 `topics`: at most {{topics}} general subjects it belongs to, each one to three words, in lower case. `entities`: the people,
 places, organisations, products and other things that it names, each as it is written. Empty lists where there are none."""
 
+SEGMENT = f"""You write the entry of a table of contents for a stretch of a conversation. {DATA_ONLY}
+
+* `title`: two to six words that name the subject, such as "Rust ownership discussion" or "Database rollback plan".
+* `summary`: one to three sentences that say what it was about, what was found out or decided, and what is open.
+* `bullets`: three to five (fewer when little was said), each one point that somebody will look for later: facts, decisions,
+numbers, names, preferences, promises. No greetings, no talk about the conversation.
+* `quotes` of a bullet: the number of the message that says it, and the words in which it does, copied from there letter by
+letter, at most two sentences. A point that nothing can be quoted for is left out.
+* `keywords`: three to seven words or short phrases in lower case, the most telling one first.
+
+Only numbered messages count: the lines before them are there to understand them. Write in the language of the conversation.
+Turn "yesterday" and the like into dates, reckoned from the time of the message. Do not invent anything."""
+
+PERIOD = f"""You write the entry of a table of contents for a day, week, month or year of conversations, from the entries of its
+parts. {DATA_ONLY}
+
+* `summary`: one to three sentences that say what the period was about and what came of it.
+* `bullets`: three to five points that matter for the period as a whole. `from_bullets` of each are the numbers of the bullets
+that it is made from; without any it is of no use.
+* `keywords`: three to seven words or short phrases in lower case, the most telling one first.
+
+Write in the language of the entries. Do not invent anything."""
+
 
 def _of_strings() -> dict[str, Any]:
     return {"type": "array", "items": {"type": "string"}}
@@ -94,3 +117,32 @@ MEMORIES_SCHEMA = _object(
 )
 SUMMARY_SCHEMA = _object({"summary": {"type": "string"}})
 LOOK_CLOSER_SCHEMA = _object({"topics": _of_strings(), "entities": _of_strings()})
+SEGMENT_SCHEMA = _object(
+    {
+        "title": {"type": "string"},
+        "summary": {"type": "string"},
+        "bullets": {
+            "type": "array",
+            "items": _object(
+                {
+                    "text": {"type": "string"},
+                    "quotes": {
+                        "type": "array",
+                        "items": _object({"event": {"type": "integer"}, "quote": {"type": "string"}}),
+                    },
+                }
+            ),
+        },
+        "keywords": _of_strings(),
+    }
+)
+PERIOD_SCHEMA = _object(
+    {
+        "summary": {"type": "string"},
+        "bullets": {
+            "type": "array",
+            "items": _object({"text": {"type": "string"}, "from_bullets": {"type": "array", "items": {"type": "integer"}}}),
+        },
+        "keywords": _of_strings(),
+    }
+)

@@ -1,0 +1,180 @@
+"""What a conversation is about, in key phrases: runs of words between those that say nothing (Rose et al., RAKE, 2010), weighed by
+how many events say them, how near these are to the centre, and what the words around tell of them. Pure.
+"""
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+
+import msgspec
+
+from agent_memory.summarizer import draft_words
+from agent_memory.summarizer.draft_lines import Lexicon, Line, Run, is_unspaced, term
+
+MOST_WORDS = 3
+MOST_CHARACTERS = 8
+"""Of a phrase, in scripts with and without spaces."""
+AGAIN = 0.25
+"""What saying it once more within an event counts."""
+LONGER = (1.0, 1.5, 1.45)
+"""A phrase of several words says more than each of them; a third word must be as telling as the others."""
+SPOKEN_TO = 0.2
+"""What the name of somebody counts who is spoken to: he is there, he is not what it is about."""
+UNSURE = 0.6
+"""What several words count as a phrase when no article or preposition stands before them."""
+REPLACES = 0.45
+"""So much of a word's weight must a longer phrase have that is shown for it."""
+_OPENERS = frozenset(("", '"', "“", "„", "(", "–", "—", "-", ":", "*", ".", "!", "?"))
+
+Terms = tuple[str, ...]
+
+
+class Phrase(msgspec.Struct, frozen=True):
+    """A key phrase: as it is shown, what it is made of, and its weight beside the others."""
+
+    text: str
+    terms: Terms
+    weight: float
+
+
+class Tally:
+    """Counts what events speak of. `weights`: of each term, in the end."""
+
+    def __init__(self, known: Lexicon) -> None:
+        self._known = known
+        self._said: defaultdict[Terms, float] = defaultdict(float)
+        self._looks: defaultdict[Terms, Counter[str]] = defaultdict(Counter)
+        self._noun: Counter[str] = Counter()
+        self._proper: Counter[str] = Counter()
+        self._addressed: Counter[str] = Counter()
+        self._worth: dict[str, float] = {}
+
+    def add(self, lines: Sequence[Line], weight: float) -> None:
+        """Count the sentences of an event."""
+        self._worth.clear()
+        here: defaultdict[Terms, float] = defaultdict(float)
+        for line in lines:
+            self._addressed.update(line.addressed)
+            for run in line.runs:
+                self._judge(run)
+                for terms, text, sure in _grams(run):
+                    here[terms] += sure
+                    self._looks[terms][text] += 1
+        for terms, count in here.items():
+            self._said[terms] += weight * (count if count < 1 else 1 + AGAIN * (count - 1))
+
+    def __bool__(self) -> bool:
+        return bool(self._said)
+
+    def weight(self, one: str) -> float:
+        """Of a term: how much is said of it, and how much it tells."""
+        return self._said.get((one,), 0.0) * self._tells(one)
+
+    def phrases(self, most: int) -> list[Phrase]:
+        """The heaviest first, none within another. Where a longer one has nearly the weight of a word, it stands for the word."""
+        scored = sorted(((-self._score(terms), at, terms) for at, terms in enumerate(self._said)))[: 20 * most]
+        taken: list[Phrase] = []
+        for negative, _, terms in scored:
+            within = [at for at, other in enumerate(taken) if _overlap(other.terms, terms)]
+            if not within:
+                if len(taken) < most and negative < 0:
+                    taken.append(Phrase(self._shown(terms), terms, -negative))
+            elif len(within) == 1 and _holds(terms, taken[within[0]].terms) and -negative >= REPLACES * taken[within[0]].weight:
+                taken[within[0]] = Phrase(self._shown(terms), terms, taken[within[0]].weight)
+        return taken
+
+    def _judge(self, run: Run) -> None:
+        """What stands before a run tells whether it begins with a noun or a verb; a capital within a sentence, a name."""
+        head = term(run.words[0])
+        if run.before in draft_words.BEFORE_NOUNS:
+            self._noun[term(run.words[-1])] += 1
+        elif run.before in draft_words.BEFORE_VERBS:
+            self._noun[head] -= 1
+        for at, word in enumerate(run.words):
+            if word[0].isupper() and (at or run.before not in _OPENERS):
+                self._proper[term(word)] += 1
+
+    def _tells(self, one: str) -> float:
+        known = self._worth.get(one)
+        if known is None:
+            known = self._worth[one] = self._judged(one)
+        return known
+
+    def _judged(self, one: str) -> float:
+        worth = SPOKEN_TO if self._addressed[one] else 1.0
+        if one in self._known.faint:
+            worth *= 0.3
+        if self._proper[one]:
+            worth *= 1.25
+        elif self._known.english and (one,) in self._looks and self._look((one,)).endswith(("ly", "ing", "ed")):
+            worth *= 0.6
+        noun = self._noun[one]
+        return worth * (1.2 if noun > 0 else 0.6 if noun < 0 else 1.0)
+
+    def _look(self, terms: Terms) -> str:
+        looks = self._looks[terms]
+        return max(looks, key=looks.__getitem__)
+
+    def _score(self, terms: Terms) -> float:
+        if len(terms) == 1:
+            if is_unspaced(terms[0][1:2]):
+                return self._said[terms] * math.sqrt(len(terms[0]))
+            return self.weight(terms[0])
+        if terms[-1] in self._known.faint or terms[0] in self._known.faint:
+            return 0.0
+        each = sum(self.weight(one) for one in terms) / len(terms)
+        told = sum(self._tells(one) for one in terms) / len(terms)
+        return math.sqrt(each * self._said[terms] * told) * LONGER[len(terms) - 1]
+
+    def _shown(self, terms: Terms) -> str:
+        text = self._look(terms)
+        return " ".join(word[0].upper() + word[1:] if self._proper[term(word)] else word for word in text.split())
+
+
+def _grams(run: Run) -> Iterator[tuple[Terms, str, float]]:
+    """Phrases within a run, each with its look and how sure it is that it is one. None begins with what the word before tells to be
+    a verb.
+    """
+    words = run.words
+    if len(words) == 1 and is_unspaced(words[0][0]):
+        yield from (((f"_{part}",), part, 1.0) for part in _parts(words[0]))
+        return
+    if run.before in _OPENERS and words[0][1:].islower():
+        words = (words[0].lower(), *words[1:])
+    folded = [term(word) for word in words]
+    verb = run.before in draft_words.BEFORE_VERBS and run.before not in draft_words.BEFORE_NOUNS and not words[0][0].isupper()
+    noun = run.before in draft_words.BEFORE_NOUNS
+    for start, word in enumerate(words):
+        yield (folded[start],), _look(words[start : start + 1]), 1.0
+        if word.endswith("ly") or (verb and start == 0):
+            continue
+        for end in range(start + 2, min(start + MOST_WORDS, len(words)) + 1):
+            sure = 1.0 if noun or words[end - 1][0].isupper() else UNSURE
+            yield tuple(folded[start:end]), _look(words[start:end]), sure
+
+
+def _parts(text: str) -> Iterator[str]:
+    """A run of characters itself if it is short, and what may be a term within it."""
+    if len(text) <= MOST_CHARACTERS:
+        yield text
+    if len(text) > 2 and not "\u30a1" <= text[0] <= "\u30ff":
+        for size in range(2, min(len(text), 5)):
+            yield from dict.fromkeys(text[start : start + size] for start in range(len(text) - size + 1))
+
+
+def _look(words: Sequence[str]) -> str:
+    last = words[-1].removesuffix("'s").removesuffix("’s")
+    return " ".join((*words[:-1], last))
+
+
+def _overlap(one: Terms, other: Terms) -> bool:
+    if len(one) == len(other) == 1:
+        first, second = one[0], other[0]
+        return first == second or (is_unspaced(first[1:2]) and (first[1:] in second or second[1:] in first))
+    return any(each in other for each in one)
+
+
+def _holds(terms: Terms, other: Terms) -> bool:
+    if len(terms) == len(other) == 1:
+        return len(terms[0]) > len(other[0])
+    return len(terms) > len(other) and set(other) <= set(terms)

@@ -1,0 +1,24 @@
+"""Which of many sentences to show: those that matter, none like another. Pure."""
+
+from collections.abc import Callable, Sequence
+
+from agent_memory.summarizer.extractive import RELEVANCE
+
+
+def picked(scores: Sequence[float], alike: Callable[[int, int], float], most: int) -> list[int]:
+    """Numbers of at most so many, the best first, by maximal marginal relevance. Scores and likeness lie between 0 and 1."""
+    left = list(range(len(scores)))
+    nearest = [0.0] * len(scores)
+    taken: list[int] = []
+    while left and len(taken) < most:
+        best = max(left, key=lambda at: (RELEVANCE * scores[at] - (1 - RELEVANCE) * nearest[at], -at))
+        left.remove(best)
+        taken.append(best)
+        for at in left:
+            nearest[at] = max(nearest[at], alike(best, at))
+    return taken
+
+
+def shared(one: frozenset[str], other: frozenset[str]) -> float:
+    """How much of the smaller set is in the larger one."""
+    return len(one & other) / min(len(one), len(other)) if one and other else 0.0

@@ -1,0 +1,238 @@
+"""A segment put into words without a model: the sentences that the rest is about, as they were said, and key phrases. Pure."""
+
+import math
+from collections.abc import Iterable, Sequence
+
+import msgspec
+
+from agent_memory.contracts.toc import Span
+from agent_memory.runtime.embed_vectors import Floats
+from agent_memory.summarizer import draft_words
+from agent_memory.summarizer.draft_lines import Lexicon, Line, is_unspaced, lexicon, line_of
+from agent_memory.summarizer.draft_phrases import Phrase, Tally
+from agent_memory.summarizer.draft_picks import picked, shared
+from agent_memory.summarizer.draft_text import border, clipped, plain, readable, spans
+from agent_memory.summarizer.draft_topics import (
+    CODE_ONLY,
+    NAMED,
+    NOTHING_SAID,
+    SMALL_TALK,
+    TITLE_CHARACTERS,
+    keywords_of,
+    title_of,
+    topics_sentence,
+)
+from agent_memory.summarizer.drafts import DraftBullet, Quote, Said, SegmentDraft
+
+SHORT, LONG = 45, 200
+"""Characters below which a sentence seldom stands for itself, and above which it makes no single point any more."""
+TOGETHER = 160
+"""Characters up to which a sentence is shown with the next one."""
+TOOL = 0.5
+"""What is in a tool's result counts half."""
+CONTEXT = 0.25
+"""What the words before the segment count: they tell what it goes on with."""
+MOST_PHRASES = 12
+MOST_SENTENCES = 400
+SPARE = 4
+"""Sentences chosen beyond those that are wanted: some turn out to be shown with their neighbours."""
+
+
+class Sentence(msgspec.Struct, frozen=True):
+    """One that may be shown: `at` is the number of its event among those read, `number` its own within the event."""
+
+    at: int
+    number: int
+    start: int
+    end: int
+    text: str
+    line: Line
+
+
+class Read(msgspec.Struct, frozen=True):
+    """The events of a segment that were read, each with its sentences and how near it is to the centre, from 0 to 1."""
+
+    said: Sequence[Said]
+    sentences: Sequence[Sequence[Sentence]]
+    near: Sequence[float]
+    vectors: Floats | None
+    known: Lexicon
+
+
+def worth_reading(said: Sequence[Said]) -> list[Said]:
+    """The events whose vectors are asked for, in their order: those in which a sentence was said."""
+    return [one for one in said if spans(one)]
+
+
+def draft_segment(said: Sequence[Said], vectors: Floats | None, context: Sequence[Said] = ()) -> SegmentDraft:
+    """The draft of a segment. `vectors`: a row for each event that is worth reading, or None where there are none to be had;
+    `context`: what was said before. Raises ValueError for another number of rows.
+    """
+    read = _read(said, vectors)
+    tally = _tally(read, context)
+    phrases = tally.phrases(MOST_PHRASES)
+    chosen = _chosen(read, tally)
+    bullets = [bullet for bullet, _ in chosen[: _wanted(read)]]
+    language = read.known.main
+    return SegmentDraft(
+        title=title_of(phrases, language) or _plain_title(said, read, bullets),
+        summary=_summary(read, phrases, chosen, len(bullets)) or _nothing(said, read),
+        bullets=tuple(bullets),
+        keywords=keywords_of(phrases),
+        made_by="extractive",
+    )
+
+
+def _read(said: Sequence[Said], vectors: Floats | None) -> Read:
+    found = [(one, at) for one in said if (at := spans(one))]
+    if vectors is not None and len(vectors) != len(found):
+        raise ValueError(f"{len(vectors)} vectors for {len(found)} events that are worth reading")
+    known = lexicon(readable(one) for one, _ in found)
+    return Read(
+        said=[one for one, _ in found],
+        sentences=[
+            [
+                Sentence(at, number, start, end, one.text[start:end], line_of(one.text[start:end], known))
+                for number, (start, end) in enumerate(places)
+            ]
+            for at, (one, places) in enumerate(found)
+        ],
+        near=_nearness(vectors, len(found)),
+        vectors=vectors if vectors is not None and len(vectors) else None,
+        known=known,
+    )
+
+
+def _nearness(vectors: Floats | None, count: int) -> list[float]:
+    """Of each event to the centre of all, the nearest 1 and the furthest 0; 1 for all that are equally near."""
+    if vectors is None or not count:
+        return [1.0] * count
+    near = vectors @ vectors.mean(axis=0)
+    least, most = float(near.min()), float(near.max())
+    return [1.0] * count if most - least < 1e-6 else [float(one) for one in (near - least) / (most - least)]
+
+
+def _tally(read: Read, context: Sequence[Said]) -> Tally:
+    tally = Tally(read.known)
+    for one, sentences, near in zip(read.said, read.sentences, read.near, strict=True):
+        tally.add([each.line for each in sentences], (0.5 + near / 2) * _trust(one))
+    if tally:
+        for one in context:
+            tally.add([line_of(one.text[start:end], read.known) for start, end in spans(one)], CONTEXT * _trust(one))
+    return tally
+
+
+def _trust(one: Said) -> float:
+    return TOOL if one.event_type == "tool_result" or one.role == "tool" else 1.0
+
+
+def _wanted(read: Read) -> int:
+    """How many bullets: one of one event, up to five of many."""
+    events = sum(any(_tells(one.line) for one in sentences) for sentences in read.sentences)
+    return min(events, 3) if events < 10 else 4 if events < 20 else 5
+
+
+def _tells(line: Line) -> bool:
+    return len(line.terms) > 1 and line.size > 3
+
+
+def _asks(one: Sentence) -> bool:
+    return one.text.rstrip("\"'”’)*_ ").endswith(("?", "？"))
+
+
+def _chosen(read: Read, tally: Tally) -> list[tuple[DraftBullet, Sentence]]:
+    """Bullets with the sentence that each is shown for, the best first."""
+    every = [one for sentences in read.sentences for one in sentences]
+    found = [one for one in every if _tells(one.line)] or [one for one in every if one.line.terms]
+    found = ([one for one in found if not _asks(one)] or found)[:MOST_SENTENCES]
+    told = [math.fsum(map(tally.weight, one.line.terms)) / (one.line.size + 6) ** 0.5 for one in found]
+    most = max(told, default=0.0) or 1.0
+    scores = [
+        (0.5 * each / most + 0.5 * read.near[one.at]) * _standing(one, read.said[one.at], read.known)
+        for one, each in zip(found, told, strict=True)
+    ]
+    alike = (read.vectors @ read.vectors.T).tolist() if read.vectors is not None else None
+
+    def likeness(one: int, other: int) -> float:
+        first, second = found[one], found[other]
+        words = shared(first.line.terms, second.line.terms)
+        if first.at == second.at:
+            return max(words, 0.6)
+        return words if alike is None else max(words, alike[first.at][second.at])
+
+    used: set[tuple[int, int]] = set()
+    bullets: list[tuple[DraftBullet, Sentence]] = []
+    for at in picked(scores, likeness, _wanted(read) + SPARE):
+        group = _with_neighbours(found[at], read)
+        if used.isdisjoint((one.at, one.number) for one in group):
+            used.update((one.at, one.number) for one in group)
+            bullets.append((_bullet(group, read.said[found[at].at]), found[at]))
+    return bullets
+
+
+def _standing(one: Sentence, said: Said, known: Lexicon) -> float:
+    """How well a sentence stands for itself: whole before leaning, facts before politeness, told before quoted."""
+    length = one.end - one.start
+    if not is_unspaced(one.line.first[:1]):
+        length_worth = 0.7 if length < SHORT else 0.85 if length > LONG else 1.0
+    else:
+        length_worth = 0.7 if length * 3 < SHORT else 0.85 if length * 3 > LONG else 1.0
+    worth = length_worth * _trust(said)
+    if one.line.first in draft_words.LEANING:
+        worth *= 0.8
+    if one.line.first in known.polite:
+        worth *= 0.75
+    if one.line.own:
+        worth *= 1.2
+    return worth * (1.1 if one.line.numbers else 1.0)
+
+
+def _with_neighbours(one: Sentence, read: Read) -> list[Sentence]:
+    """A sentence, with the one before it when it leans on that, and with the next one when both are short."""
+    sentences = read.sentences[one.at]
+    group = [one]
+    if one.line.first in draft_words.LEANING and one.number:
+        before = sentences[one.number - 1]
+        if one.end - before.start <= LONG:
+            group.insert(0, before)
+    if one.number + 1 < len(sentences):
+        following = sentences[one.number + 1]
+        if following.end - group[0].start <= TOGETHER and following.line.terms and not _asks(following):
+            group.append(following)
+    return group
+
+
+def _bullet(group: Sequence[Sentence], said: Said) -> DraftBullet:
+    start, end = clipped(said.text, group[0].start, group[-1].end)
+    text = plain(said.text[start:end])
+    if end < group[-1].end:
+        text += " …"
+    return DraftBullet(text=text, quotes=(Quote(spans=(Span(event_id=said.event_id, start=start, end=end),)),))
+
+
+def _summary(read: Read, phrases: Sequence[Phrase], chosen: Sequence[tuple[DraftBullet, Sentence]], shown: int) -> str:
+    """What it was about, and what was said of it that no bullet says; of very little, just that."""
+    if not chosen:
+        return ""
+    if len(chosen) < 3:
+        return _joined(bullet.text for bullet, _ in chosen)
+    names = topics_sentence([phrase.text for phrase in phrases[:NAMED]], read.known.main)
+    told = sorted(chosen[shown : shown + 2] or chosen[:1], key=lambda one: (one[1].at, one[1].number))
+    return _joined([names, *(bullet.text for bullet, _ in told)])
+
+
+def _joined(texts: Iterable[str]) -> str:
+    parts = [text if text[-1] in '.!?…。！？"”' else f"{text}." for text in texts if text]
+    return " ".join(parts)
+
+
+def _plain_title(said: Sequence[Said], read: Read, bullets: Sequence[DraftBullet]) -> str:
+    if bullets:
+        return bullets[0].text[: border(bullets[0].text, TITLE_CHARACTERS)]
+    return SMALL_TALK if read.said else CODE_ONLY if any(map(readable, said)) else NOTHING_SAID
+
+
+def _nothing(said: Sequence[Said], read: Read) -> str:
+    if read.said:
+        return "Only greetings and short replies were exchanged."
+    return "There is only code and output of tools." if any(map(readable, said)) else "Nothing was said."

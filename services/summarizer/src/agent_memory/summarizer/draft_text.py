@@ -1,0 +1,126 @@
+"""What of an event's text is read: how far, which sentences, and what is no sentence at all (code, data, traces). Pure."""
+
+import re
+import unicodedata
+
+from agent_memory.summarizer.drafts import Said
+from agent_memory.summarizer.extractive import sentence_spans
+
+TOOL_CHARACTERS = 1_000
+"""Of a tool's result: it is quoted, never told."""
+LONGEST_READ = 20_000
+"""Of any other text."""
+LONGEST_SENTENCE = 300
+"""Characters of an excerpt. Of a sentence that is longer, the beginning, up to the end of a word."""
+_FURTHEST_BACK = 64
+
+_FENCED = re.compile(r"(?:```|~~~).*?(?:```|~~~|\Z)", re.DOTALL)
+_MARKERS = re.compile(r"(?:[-*+•–>|]\s+|\d{1,3}[.)]\s+|\[[ xX]\]\s+)+")
+_NO_PROSE = re.compile(
+    r"#{1,6}\s|Traceback \(|at \S+[(:]|File \"|Caused by:|\.{3} \d+ more|\w+(?:\.\w+)*(?:Error|Exception)\b:?|thread '|diff --git"
+    r"|[$%>] \w|#!|\+\+\+ |--- |@@ |-\S+ .* \\$|(?:\d{4}-\d\d-\d\d[T ])?\d\d:\d\d:\d\d|\[?(?:INFO|DEBUG|WARN(?:ING)?|ERROR|FATAL)\b"
+    r"|(?:import|from|def|class|function|const|let|var|return|public|private|static|async|await|func|fn|struct|impl|package|using|if"
+    r"|for|while|try|except|catch|else|elif|switch|case)\b.*[;{(=:]\s*$|#include|</?\w+[^>]*>\s*$|SELECT .* FROM |[\w.]+\s*=\s*\S+$"
+    r"|[\w.\-/]+:\s*\S+$"
+)
+"""How headings, traces, logs and code begin."""
+_SIGNS = re.compile(r"[{}\[\]<>=;|\\/_$#@&*+~^`]")
+_LETTERS = re.compile(r"[^\W\d_]")
+_LINK = re.compile(r"!?\[([^\]]*)\]\([^)\s]*\)")
+_ADDRESS = re.compile(r"\S{60,}|https?://\S+")
+_EMPHASIS = re.compile(r"\*\*|__|`+|(?<!\w)[*_](?=\w)|(?<=[\w.!?])[*_](?!\w)")
+
+
+def readable(event: Said) -> str:
+    """The beginning of an event's text that is considered, empty where there is nothing to read. Positions in it are positions in
+    the text. It never ends within a character as people see it.
+    """
+    if not event.text or event.text.isspace():
+        return ""
+    return event.text[: border(event.text, TOOL_CHARACTERS if event.event_type == "tool_result" else LONGEST_READ)]
+
+
+def border(text: str, at: int) -> int:
+    """The nearest place at or before `at` that parts no sequence which is shown as one: marks, joiners, modifiers, flags."""
+    if at >= len(text):
+        return len(text)
+    for place in range(at, max(at - _FURTHEST_BACK, 0), -1):
+        if not _together(text, place):
+            return place
+    return at
+
+
+def border_after(text: str, at: int) -> int:
+    """The nearest such place at or after `at`."""
+    furthest = min(at + _FURTHEST_BACK, len(text))
+    while at < furthest and _together(text, at):
+        at += 1
+    return at
+
+
+def spans(event: Said) -> list[tuple[int, int]]:
+    """Where in an event's text its sentences are. What is fenced, code, data, a trace, a heading or an announcement is left out."""
+    text = readable(event)
+    if not text or _is_data(text):
+        return []
+    found: list[tuple[int, int]] = []
+    start = 0
+    for end, after in [*(fence.span() for fence in _FENCED.finditer(text)), (len(text), len(text))]:
+        part = text[start:end] if start or end < len(text) else text
+        found += [(start + first, start + last) for first, last in sentence_spans(part)]
+        start = after
+    return [span for span in (_bare(text, *one) for one in found) if _is_prose(text[slice(*span)])]
+
+
+def clipped(text: str, start: int, end: int) -> tuple[int, int]:
+    """A sentence, or the beginning of one that is too long, up to the end of a word if there is one."""
+    if end - start <= LONGEST_SENTENCE:
+        return start, end
+    most = start + LONGEST_SENTENCE
+    space = text.rfind(" ", start + LONGEST_SENTENCE // 2, most)
+    return start, space if space > 0 else max(border(text, most), start + 1)
+
+
+def plain(text: str) -> str:
+    """A sentence without line breaks and without the marks of Markdown."""
+    return " ".join(_EMPHASIS.sub("", _LINK.sub(r"\1", text)).split())
+
+
+def _together(text: str, at: int) -> bool:
+    """Whether the characters before and after a place are shown as one."""
+    if not 0 < at < len(text):
+        return False
+    before, after = text[at - 1], text[at]
+    if after < "\u0300" and before < "\u0300":
+        return before == "\r" and after == "\n"
+    if before == "\u200d" or after == "\u200d" or unicodedata.category(after)[0] == "M" or "\U0001f3fb" <= after <= "\U0001f3ff":
+        return True
+    if _is_flag(before) and _is_flag(after):
+        run = at
+        while run > max(at - _FURTHEST_BACK, 0) and _is_flag(text[run - 1]):
+            run -= 1
+        return (at - run) % 2 == 1
+    return "\u1160" <= after <= "\u11ff" and ("\u1100" <= before <= "\u11ff" or "\uac00" <= before <= "\ud7a3")
+
+
+def _is_flag(character: str) -> bool:
+    return "\U0001f1e6" <= character <= "\U0001f1ff"
+
+
+def _bare(text: str, start: int, end: int) -> tuple[int, int]:
+    """Without the marker of a list or a quotation before it."""
+    marker = _MARKERS.match(text, start, end)
+    return (marker.end() if marker else start), end
+
+
+def _is_data(text: str) -> bool:
+    bare = text.strip()
+    return bare[0] + bare[-1] in ("{}", "[]") or bare.startswith(("<?xml", "<!DOCTYPE", "<html"))
+
+
+def _is_prose(line: str) -> bool:
+    """Whether this reads as something that somebody said."""
+    if len(line) < 2 or line[-1] in ":：{[(,\\" or _NO_PROSE.match(line):
+        return False
+    bare = _ADDRESS.sub("", _LINK.sub(r"\1", line)).replace("**", "")
+    return len(_SIGNS.findall(bare)) * 12 <= len(bare) and len(_LETTERS.findall(bare)) * 5 >= len(bare) * 2

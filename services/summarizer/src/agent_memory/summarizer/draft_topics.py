@@ -1,0 +1,87 @@
+"""Titles, keywords and the sentence that names topics, of key phrases. Pure."""
+
+from collections.abc import Sequence
+
+from agent_memory.contracts.toc import NodeLevel
+from agent_memory.summarizer.draft_phrases import Phrase
+
+MOST_KEYWORDS = 7
+TITLE_WORDS = 6
+TITLE_CHARACTERS = 60
+NAMED = 3
+"""Topics that a sentence names."""
+SECOND = 0.4
+"""So much of the first topic's weight has a second one that the title names too."""
+NOTHING_SAID = "Session without messages"
+SMALL_TALK = "Short exchange"
+CODE_ONLY = "Code and tool output"
+
+_AND = {"en": "and", "de": "und", "fr": "et", "es": "y", "pt": "e", "it": "e", "nl": "en", "ru": "и"}
+_DISCUSSION = {"en": "{} discussion", "zh": "关于{}", "ja": "{}について", "nl": "Gesprek over {}", "ru": "Разговор: {}"}
+_TOPICS = {
+    "en": ("The topic was {}.", "The main topics were {}."),
+    "de": ("Es ging um {}.", "Es ging um {}."),
+    "fr": ("Le sujet était {}.", "Les principaux sujets étaient {}."),
+    "es": ("El tema fue {}.", "Los temas principales fueron {}."),
+    "pt": ("O tema foi {}.", "Os principais temas foram {}."),
+    "it": ("Il tema era {}.", "I temi principali erano {}."),
+    "nl": ("Het ging over {}.", "Het ging over {}."),
+    "ru": ("Тема: {}.", "Основные темы: {}."),
+    "zh": ("主要话题是{}。", "主要话题是{}。"),
+    "ja": ("主な話題は{}です。", "主な話題は{}です。"),
+}
+_PERIODS: dict[str, dict[NodeLevel, str]] = {
+    "en": {level: f"The main topics of the {level} were {{}}." for level in ("day", "week", "month", "year")},
+    "de": {
+        "day": "An diesem Tag ging es um {}.",
+        "week": "In dieser Woche ging es um {}.",
+        "month": "In diesem Monat ging es um {}.",
+        "year": "In diesem Jahr ging es um {}.",
+    },
+}
+
+
+def title_of(phrases: Sequence[Phrase], language: str) -> str:
+    """Two to six words where there is so much to name; empty without a phrase."""
+    if not phrases:
+        return ""
+    first = phrases[0].text
+    joint = "、" if language in ("zh", "ja") else f" {_AND[language]} " if language in _AND else ", "
+    for second in phrases[1:3]:
+        both = f"{first}{joint}{second.text}"
+        if second.weight >= SECOND * phrases[0].weight and len(both.split()) <= TITLE_WORDS and len(both) <= TITLE_CHARACTERS:
+            return _capital(both)
+    if len(first.split()) < 2 and language in _DISCUSSION:
+        return _capital(_DISCUSSION[language].format(first))
+    return _capital(first)
+
+
+def topics_sentence(topics: Sequence[str], language: str, level: NodeLevel = "segment") -> str:
+    """A sentence that names them, in their language; empty where none is known for it."""
+    wordings = _TOPICS.get(language)
+    if not topics or wordings is None:
+        return ""
+    if len(topics) == 1:
+        return wordings[0].format(topics[0])
+    joined = "、".join(topics) if language in ("zh", "ja") else f"{', '.join(topics[:-1])} {_AND[language]} {topics[-1]}"
+    return _PERIODS.get(language, {}).get(level, wordings[1]).format(joined)
+
+
+def is_topics_sentence(sentence: str) -> bool:
+    """Whether a sentence is one that only names topics."""
+    wordings = [*(each for pair in _TOPICS.values() for each in pair), *(each for of in _PERIODS.values() for each in of.values())]
+    return any(sentence.startswith(before) and sentence.endswith(after) for before, after in (one.split("{}") for one in wordings))
+
+
+def keywords_of(phrases: Sequence[Phrase], most: int = MOST_KEYWORDS) -> dict[str, float]:
+    """In lower case, with weights beside the heaviest, which has 1."""
+    found: dict[str, float] = {}
+    for phrase in phrases:
+        found.setdefault(phrase.text.lower(), round(min(phrase.weight / phrases[0].weight, 1.0), 4) or 0.0001)
+        if len(found) == most:
+            break
+    return found
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]

@@ -1,0 +1,252 @@
+"""Segments and periods put into words without a model."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent_memory.contracts.toc import Bullet
+from agent_memory.runtime.embed_hash import HashEmbedder
+from agent_memory.runtime.embed_vectors import unpacked
+from agent_memory.summarizer.drafting import (
+    ChildDraft,
+    Said,
+    SegmentDraft,
+    draft_period,
+    draft_segment,
+    readable,
+    worth_reading,
+)
+from agent_memory.summarizer.extractive import sentence_spans
+
+EMBEDDER = HashEmbedder(64)
+ANY_TEXT = st.text(max_size=300) | st.lists(
+    st.sampled_from(
+        [*"ab .!?\n-*`[](){}'\"", "👩‍👩‍👧", "🇩🇪", "e\u0301", "한", "的", "库", "ひ", "カ", "ש", "م", "ि", "क", "\u200d"]
+    ),
+    max_size=100,
+).map("".join)
+TYPES = st.sampled_from(["user_message", "assistant_message", "tool_result", "session_start", "session_end"])
+
+
+def said(*texts: str, kind: str = "user_message") -> list[Said]:
+    return [
+        Said(event_id=f"e{number}", timestamp_ms=number, event_type=kind, role="user", text=text)
+        for number, text in enumerate(texts)
+    ]
+
+
+def drafted(events: list[Said]) -> SegmentDraft:
+    read = worth_reading(events)
+    return draft_segment(
+        events, unpacked(EMBEDDER.vectors([readable(one) for one in read])) if read else np.zeros((0, 64), np.float32)
+    )
+
+
+def excerpts(draft: SegmentDraft, events: list[Said]) -> list[str]:
+    texts = {one.event_id: one.text for one in events}
+    return [texts[span.event_id][span.start : span.end] for one in draft.bullets for quote in one.quotes for span in quote.spans]
+
+
+RUST = said(
+    "Hey! How are you?",
+    "Can you explain how ownership works in Rust?",
+    "Rust ownership means that every value has exactly one owner. The value is dropped when its owner goes out of scope.",
+    "I see, thanks!",
+    "The borrow checker rejects two mutable references to the same value at once.",
+    "```rust\nlet x = vec![1];\nlet y = &mut x;\n```",
+    "We decided to use lifetimes in the parser of our billing service by 12 March.",
+    "ok",
+)
+
+
+def test_a_segment_has_a_title_a_summary_bullets_and_keywords_that_speak_of_it() -> None:
+    draft = drafted(RUST)
+    assert "rust" in draft.title.lower()
+    assert 2 <= len(draft.title.split()) <= 6
+    assert draft.summary.endswith(".")
+    assert 3 <= len(draft.bullets) <= 5
+    assert 3 <= len(draft.keywords) <= 7
+    assert next(iter(draft.keywords.values())) == 1
+    assert all(word == word.lower() for word in draft.keywords)
+    assert draft.made_by == "extractive"
+
+
+def test_bullets_are_whole_sentences_and_no_boilerplate_or_code() -> None:
+    draft = drafted(RUST)
+    for excerpt in excerpts(draft, RUST):
+        assert excerpt.endswith(".")
+        assert not any(word in excerpt for word in ("vec!", "thanks", "How are", "ok"))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        'Traceback (most recent call last):\n  File "a.py", line 3, in main\nValueError: no such thing as this',
+        '{"status": "the deployment of the billing service failed", "code": 3}',
+        "```\nthe deployment of the billing service failed\n```",
+        "java.lang.IllegalStateException: connection pool exhausted\n    at com.example.Pool.take(Pool.java:31)",
+        "const total = prices.reduce((sum, price) => sum + price, 0);",
+        "2026-01-30 10:00:00 INFO the deployment of the billing service began",
+        "ok",
+        "Thanks!",
+        "Sure, I'll look at that.",
+        "Hello, how are you today?",
+        "Danke, alles klar!",
+        "Obrigado, até logo!",
+        "👍",
+    ],
+)
+def test_what_nobody_would_look_for_is_no_bullet(text: str) -> None:
+    draft = drafted(said(text))
+    assert draft.bullets == ()
+    assert draft.title
+    assert draft.summary
+
+
+def test_nothing_but_markers_has_a_title_and_no_bullets() -> None:
+    draft = drafted(said("", "  ", kind="session_start"))
+    assert (draft.title, draft.bullets, draft.keywords) == ("Session without messages", (), {})
+    assert drafted([]).title == draft.title
+
+
+def test_one_event_is_one_bullet() -> None:
+    assert len(drafted(said("The database migration is rolled back on Friday. The replica keeps its data.")).bullets) == 1
+
+
+@pytest.mark.parametrize(
+    ("texts", "word"),
+    [
+        (
+            ("Wir haben gestern die Datenbankmigration besprochen.", "Die Datenbankmigration beginnt am Montag um neun Uhr."),
+            "datenbankmigration",
+        ),
+        (("A equipe decidiu adiar a migração do banco de dados.", "A migração do servidor começa na segunda-feira."), "migração"),
+        (("我们决定下周迁移数据库。", "数据库的备份已经完成了。"), "数据库"),
+        (("データベースの移行は来週始まります。", "バックアップとデータベースを確認しました。"), "データベース"),
+        (("Мы решили перенести миграцию базы данных.", "Резервная копия базы данных готова к понедельнику."), "данных"),
+    ],
+)
+def test_other_languages_and_scripts_have_key_phrases_and_bullets(texts: tuple[str, ...], word: str) -> None:
+    draft = drafted(said(*texts))
+    assert any(word in keyword for keyword in draft.keywords)
+    assert len(draft.bullets) == len(texts)
+    assert word in draft.title.lower()
+
+
+def test_names_of_those_who_are_spoken_to_are_not_what_it_is_about() -> None:
+    draft = drafted(
+        said("Hey Melanie, the adoption agency called.", "Great, Caroline! The adoption agency sounds right.", "Thanks, Melanie!")
+    )
+    assert next(iter(draft.keywords)) == "adoption agency"
+    assert "Melanie" not in draft.title
+
+
+def test_a_tools_result_is_read_up_to_the_border_of_a_character() -> None:
+    family = "👩‍👩‍👧"
+    (event,) = said("x" * 998 + family, kind="tool_result")
+    assert readable(event) == "x" * 998
+    (flags,) = said("x" * 999 + "🇩🇪🇫🇷", kind="tool_result")
+    assert readable(flags) == "x" * 999
+    (accent,) = said("x" * 999 + "e\u0301", kind="tool_result")
+    assert readable(accent) == "x" * 999
+
+
+def test_list_markers_and_emphasis_are_not_in_a_bullets_text_but_its_excerpt_is_exact() -> None:
+    events = said("1. The **billing service** moves to [Frankfurt](https://example.org/x) in March.")
+    (bullet,) = drafted(events).bullets
+    assert bullet.text == "The billing service moves to Frankfurt in March."
+    assert excerpts(drafted(events), events) == ["The **billing service** moves to [Frankfurt](https://example.org/x) in March."]
+
+
+def test_a_sentence_without_an_end_is_cut_after_a_word() -> None:
+    events = said("The migration plan names " + "another database server and " * 40)
+    (bullet,) = drafted(events).bullets
+    assert bullet.text.endswith(" …")
+    (excerpt,) = excerpts(drafted(events), events)
+    assert len(excerpt) <= 300
+    assert events[0].text[len(excerpt)] == " "
+
+
+def test_another_number_of_vectors_is_an_error_and_none_is_not() -> None:
+    with pytest.raises(ValueError, match="1 vectors for 7 events"):
+        draft_segment(RUST, np.ones((1, 4), np.float32))
+    assert len(draft_segment(RUST, None).bullets) >= 3
+
+
+@given(st.lists(st.tuples(ANY_TEXT, TYPES), max_size=6))
+def test_whatever_was_said_spans_are_exact_and_begin_and_end_with_sentences(events: list[tuple[str, str]]) -> None:
+    everything = [
+        Said(event_id=str(number), timestamp_ms=number, event_type=kind, role="user", text=text)
+        for number, (text, kind) in enumerate(events)
+    ]
+    draft = drafted(everything)
+    assert draft == drafted(list(everything))
+    assert draft.title
+    assert draft.summary
+    assert len(draft.bullets) <= 5
+    texts = {one.event_id: one.text for one in everything}
+    for bullet in draft.bullets:
+        assert bullet.text
+        (span,) = bullet.quotes[0].spans
+        assert 0 <= span.start < span.end <= len(texts[span.event_id])
+        excerpt = texts[span.event_id][span.start : span.end]
+        assert excerpt == excerpt.strip()
+
+
+@given(ANY_TEXT)
+def test_sentences_lie_in_order_and_all_that_is_between_them_is_white_space(text: str) -> None:
+    spans = sentence_spans(text)
+    edges = [0, *(edge for span in spans for edge in span), len(text)]
+    assert edges == sorted(edges)
+    assert all(not text[end:start].strip() for end, start in zip(edges[::2], edges[1::2], strict=True))
+
+
+def child(number: int, keywords: dict[str, float], *bullets: str, events: int = 10) -> ChildDraft:
+    return ChildDraft(
+        node_id=f"n{number}",
+        title=f"Part {number}",
+        summary=f"The main topics were {', '.join(keywords)} and others. Part {number} ends well.",
+        bullets=tuple(Bullet(text=text, grip_ids=(f"grip:{number}-{at}",)) for at, text in enumerate(bullets)),
+        keywords=keywords,
+        events=events,
+    )
+
+
+PARTS = [
+    child(1, {"rust ownership": 1.0, "parser": 0.4}, "Rust ownership makes the parser safe.", "The parser reads invoices."),
+    child(2, {"database": 1.0, "rust ownership": 0.5}, "The database moves to Frankfurt.", "Rust ownership was explained again."),
+    child(3, {"holiday": 1.0}, "The holiday begins in July.", events=1),
+]
+
+
+def test_a_period_merges_keywords_by_weight_and_events() -> None:
+    assert list(draft_period("day", PARTS).keywords)[:2] == ["rust ownership", "database"]
+    assert next(iter(draft_period("day", PARTS).keywords.values())) == 1
+
+
+def test_a_period_quotes_its_parts_with_their_grips_one_of_each_first() -> None:
+    bullets = draft_period("week", PARTS).bullets
+    assert len(bullets) == 3
+    assert {one.grip_ids[0].split("-")[0] for one in bullets} == {"grip:1", "grip:2", "grip:3"}
+    assert set(bullets) <= {bullet for part in PARTS for bullet in part.bullets}
+
+
+def test_the_summary_of_a_period_names_topics_once_and_says_what_its_parts_say() -> None:
+    summary = draft_period("week", PARTS).summary
+    assert summary == "The main topics of the week were rust ownership, database and parser. Part 1 ends well. Part 2 ends well."
+
+
+def test_a_period_of_one_part_says_what_that_says_and_one_of_none_nothing() -> None:
+    assert draft_period("day", PARTS[:1]).summary == PARTS[0].summary
+    empty = draft_period("day", [])
+    assert (empty.summary, empty.bullets, empty.keywords) == ("", (), {})
+
+
+@given(st.lists(st.tuples(st.lists(ANY_TEXT, max_size=3), st.dictionaries(ANY_TEXT, st.floats(0, 1), max_size=3)), max_size=5))
+def test_whatever_its_parts_are_a_period_has_bullets_of_theirs(parts: list[tuple[list[str], dict[str, float]]]) -> None:
+    children = [child(number, words, *texts, events=number) for number, (texts, words) in enumerate(parts)]
+    draft = draft_period("month", children)
+    assert draft == draft_period("month", list(children))
+    assert len(draft.bullets) <= 5
+    assert all(any(bullet in one.bullets for one in children) for bullet in draft.bullets)
