@@ -14,6 +14,7 @@ import pytest
 from agent_memory.contracts import commands, events
 from agent_memory.contracts.codec import decode_command, decode_envelope, decode_event, encode
 from agent_memory.contracts.envelope import CommandEnvelope, EventEnvelope
+from agent_memory.contracts.jobs import DueRun, JobRun, JobState, RunningJob
 from agent_memory.contracts.records import (
     MemoryRecord,
     Message,
@@ -104,6 +105,16 @@ REVISION = Revision(
         ),
     ),
 )
+JOB = JobState(
+    due_ms=1,
+    waiting=DueRun(due_ms=9, manual=True),
+    running=RunningJob(due_ms=1, started_ms=2, runner="a", jitter_ms=3, timeout_ms=4, manual=True),
+    paused=True,
+    told=True,
+    run_count=5,
+    error_count=6,
+    last=JobRun(due_ms=1, started_ms=2, finished_ms=3, result="failed", error="no", metadata={"a": "b"}, manual=True),
+)
 EXAMPLES: dict[str, object] = {
     "EventRecorded": events.EventRecorded(event=TIMELINE, sequence=7),
     "WorkingMemoryReplaced": events.WorkingMemoryReplaced(
@@ -148,6 +159,15 @@ EXAMPLES: dict[str, object] = {
     "NodeRevised": events.NodeRevised(revision=REVISION, use=USE),
     "RecordRevision": commands.RecordRevision(revision=REVISION, expected_version=1, use=USE),
     "JobDue": events.JobDue(job="hourly-rollup", due_ms=1),
+    "JobStarted": events.JobStarted(job="hourly-rollup", state=JOB),
+    "JobFinished": events.JobFinished(job="hourly-rollup", state=JOB),
+    "JobPaused": events.JobPaused(job="hourly-rollup", state=JOB),
+    "JobResumed": events.JobResumed(job="hourly-rollup", state=JOB),
+    "StartJob": commands.StartJob(job="hourly-rollup", due_ms=1, runner="a", jitter_ms=2, timeout_ms=3),
+    "FinishJob": commands.FinishJob(job="hourly-rollup", due_ms=1, result="failed", error="no", metadata={"a": "b"}),
+    "PauseJob": commands.PauseJob(job="hourly-rollup"),
+    "ResumeJob": commands.ResumeJob(job="hourly-rollup"),
+    "RunJobNow": commands.RunJobNow(job="hourly-rollup"),
     "RecordEvents": commands.RecordEvents(events=[TIMELINE]),
     "ReplaceWorkingMemory": commands.ReplaceWorkingMemory(**DOCUMENT, messages=[MESSAGE], last_accessed=AT),
     "AppendMessages": commands.AppendMessages(session_id="s1", messages=[MESSAGE]),

@@ -29,6 +29,8 @@ SHOWS_NOTHING: frozenset[Key] = frozenset(
         ("get", "/ready"),
         ("get", "/v1/status"),
         ("get", "/metrics"),
+        ("get", "/v1/scheduler"),
+        ("get", "/v1/scheduler/jobs/{job_name}/runs"),
         ("get", "/v1/tasks/{task_id}"),
     }
 )

@@ -17,6 +17,7 @@ from agent_memory.contracts import codec
 from agent_memory.contracts.commands import Tick
 from agent_memory.contracts.envelope import EventEnvelope
 from agent_memory.contracts.events import JobDue, MemoryStored
+from agent_memory.contracts.job_catalogue import JOBS
 from agent_memory.contracts.records import MemoryRecord, Scope
 from agent_memory.contracts.streams import (
     COMMANDS,
@@ -34,7 +35,6 @@ from agent_memory.eventlog.store import EventStore
 from agent_memory.readmodels import duplicates, jobs, session_work
 from agent_memory.readmodels.contents_reads import TableOfContents
 from agent_memory.readmodels.progress import Ledger
-from agent_memory.scheduler.domain import JOBS
 from support.controls import wait_until
 from support.logged import MadeUpLog
 

@@ -17,7 +17,7 @@ from agent_memory.contracts.codec import encode
 from agent_memory.contracts.commands import EditMemory, ForgetMemories, StoreMemories, TouchMemories, UnmergeMemory
 from agent_memory.contracts.compaction import Compact
 from agent_memory.contracts.envelope import CommandEnvelope
-from agent_memory.contracts.events import MemoryEdited
+from agent_memory.contracts.events import JobDue, MemoryEdited
 from agent_memory.contracts.records import MemoryRecord, MemoryType, Scope
 from agent_memory.contracts.streams import COMMANDS, COMPACTIONS, DATA_FIELD, DUPLICATES, compaction_answer_key, memory_stream
 from agent_memory.eventlog.completions import CompletionStore
@@ -392,10 +392,10 @@ async def test_a_job_that_came_due_is_done_once(world: World) -> None:
 
     worker = DoJobs(world.system.redis, {"compaction": job}, OWN)
     assert await worker.look() == []
-    await jobs.heard(world.system.redis, {"compaction": 1_000, "other": 1_000})
+    await jobs.changed(world.system.redis, [(1, JobDue(job="compaction", due_ms=1_000)), (1, JobDue(job="other", due_ms=1_000))])
     assert await worker.look() == ["compaction"]
     assert await worker.look() == []
-    await jobs.heard(world.system.redis, {"compaction": 2_000})
+    await jobs.changed(world.system.redis, [(2, JobDue(job="compaction", due_ms=2_000))])
     assert await DoJobs(world.system.redis, {"compaction": job}, OWN).look() == ["compaction"]
     assert did == ["compaction/1000", "compaction/2000"]
 

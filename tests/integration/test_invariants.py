@@ -24,7 +24,7 @@ from agent_memory.contracts.streams import (
     session_stream,
     working_memory_keys,
 )
-from agent_memory.readmodels import contents, duplicates
+from agent_memory.readmodels import contents, duplicates, jobs
 from support.small_system import SmallSystem
 
 NOW = datetime(2026, 1, 30, tzinfo=UTC)
@@ -158,7 +158,7 @@ async def still_grouped(system: SmallSystem) -> None:
 HARM: dict[str, tuple[set[int], Harm]] = {
     "a position is missing": ({1, 2, 4, 5, 7}, lambda s: s.execute("DELETE FROM events WHERE position = 2")),
     "the head runs ahead": ({1, 3}, lambda s: s.execute("UPDATE log_head SET position = position + 1")),
-    "a stream has a gap": ({1}, lambda s: s.execute("UPDATE events SET version = 9 WHERE stream = 'job/default/compaction'")),
+    "a stream has a gap": ({1, 4}, lambda s: s.execute("UPDATE events SET version = 9 WHERE stream = 'job/default/compaction'")),
     "a session is listed at another version": (
         {1},
         lambda s: s.execute("UPDATE sessions SET version = 77 WHERE session_id = 'open'"),
@@ -194,7 +194,7 @@ HARM: dict[str, tuple[set[int], Harm]] = {
         lambda s: s.redis.hincrby(contents.key(1, Scope(), "node", "toc:year:2026"), "events", 1),
     ),
     "a segment is gone": ({4}, lambda s: s.redis.delete(contents.key(1, Scope(), "session", "talk"))),
-    "a job was heard of later": ({4}, lambda s: s.redis.hset("am:jobs:due", "compaction", 2**42)),
+    "a job was heard of later": ({4}, lambda s: s.redis.hset(jobs.KEY, "compaction", b'{"version":99,"state":{"due_ms":9}}')),
     "a view is older than the log": ({4, 5}, older_view),
     "a view is newer than the log": ({4, 5}, newer_view),
     "a document is of an older position": ({4, 5}, lambda s: s.redis.hset(MEMORY_DOCUMENT, "version", 1)),

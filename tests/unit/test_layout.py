@@ -68,7 +68,9 @@ def test_the_log_and_the_views_know_nothing_of_how_services_run() -> None:
     assert wrong == {}
 
 
-@pytest.mark.parametrize("path", [path for path in sources("services") if path.name in ("domain.py", "cron.py")], ids=own)
+@pytest.mark.parametrize(
+    "path", [path for path in EVERYTHING if path.name in ("domain.py", "cron.py", "job_catalogue.py")], ids=own
+)
 def test_what_decides_is_pure(path: Path) -> None:
     names = set(imported(path))
     assert {name.split(".")[0] for name in names} & IMPURE == set()

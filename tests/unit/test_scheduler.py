@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from agent_memory.scheduler.cron import Cron, following, latest, parse
-from agent_memory.scheduler.domain import JOBS, Every, Job, command, due, every, jobs, milliseconds, next_due
+from agent_memory.contracts.cron import Cron, following, latest, parse
+from agent_memory.contracts.job_catalogue import JOBS, Every, Job, every, jobs, milliseconds
+from agent_memory.scheduler.domain import command, due, next_due
 
 ZONES = ["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kolkata", "America/Sao_Paulo"]
 CHANGES = [

@@ -18,6 +18,10 @@ from agent_memory.contracts.events import (
     AnyEvent,
     EventRecorded,
     JobDue,
+    JobFinished,
+    JobPaused,
+    JobResumed,
+    JobStarted,
     MemoriesExtracted,
     MemoryEdited,
     MemoryForgotten,
@@ -32,6 +36,7 @@ from agent_memory.contracts.events import (
     WorkingMemoryReplaced,
     WorkingMemorySummarized,
 )
+from agent_memory.contracts.jobs import JobRun, JobState
 from agent_memory.eventlog.connect import Connections
 from agent_memory.eventlog.reader import LogReader
 
@@ -162,7 +167,9 @@ def about(event: AnyEvent) -> str:
             return f"{task.id}  {task.status}"
         case NodeRevised(revision=revision):
             return f"{revision.node_id}  {_short(revision.title)}"
-        case JobDue(job=job):
+        case JobFinished(job=job, state=JobState(last=JobRun(result=result, error=error))):
+            return f"{job}  {result}{f': {error}' if error else ''}"
+        case JobDue(job=job) | JobStarted(job=job) | JobFinished(job=job) | JobPaused(job=job) | JobResumed(job=job):
             return job
 
 

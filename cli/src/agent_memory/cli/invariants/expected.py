@@ -7,10 +7,10 @@ from typing import Literal, get_args
 import msgspec
 
 from agent_memory.cli.invariants.history import History
-from agent_memory.contracts.events import EventRecorded, JobDue, MemoryForgotten, NodeRevised, TaskChanged
+from agent_memory.contracts.events import EventRecorded, MemoryForgotten, NodeRevised, TaskChanged
 from agent_memory.contracts.records import content_hash, escape
 from agent_memory.contracts.streams import JOBS
-from agent_memory.readmodels import enrichment, session_work, tasks
+from agent_memory.readmodels import enrichment, jobs, session_work, tasks
 from agent_memory.readmodels.contents import Written, Zoned
 from agent_memory.readmodels.contents_twin import ContentsTwin
 from agent_memory.readmodels.documents import Delete, Kind, Upsert
@@ -80,7 +80,6 @@ class Recounting:
         self._counter = TokenCounter()
         self._contents = ContentsTwin(zones)
         self._owners: dict[str, tuple[str, list[tuple[str, str]]]] = {}
-        self._jobs: dict[str, int] = {}
         self.recount = Recount({model: {} for model in get_args(Model)}, {}, set())
 
     def add(self, history: History) -> list[Wanted]:
@@ -98,8 +97,9 @@ class Recounting:
                         written = Written(scope=row.envelope.scope, version=row.envelope.version, revision=row.event.revision)
                         self._contents.write(written)
             case "job":
-                last = max((row.event for row in history.rows if isinstance(row.event, JobDue)), key=lambda job: job.due_ms)
-                self._jobs[last.job] = max(last.due_ms, self._jobs.get(last.job, last.due_ms))
+                for key, value in jobs.expected([(row.envelope.version, row.event) for row in history.rows]).items():
+                    entry = Entry(digest_of(value), history.rows[-1].envelope.version, JOBS)
+                    self.recount.entries["jobs"][key] = entry
         return self._documents(history)
 
     def finish(self, documents: Iterable[tuple[Wanted, str, bytes | None]]) -> None:
@@ -123,7 +123,6 @@ class Recounting:
             key: Entry(digest_of(sorted([list(pair) for pair in pairs])), 0, tenant)
             for key, (tenant, pairs) in self._owners.items()
         }
-        entries["jobs"] = {job: Entry(digest_of(due_ms), due_ms, JOBS) for job, due_ms in self._jobs.items()}
         return self.recount
 
     def _session(self, history: History) -> None:

@@ -84,16 +84,11 @@ def _entries(redis: Redis) -> dict[Model, AsyncIterator[tuple[str, object]]]:
     return {
         "contents": contents.entries(redis),
         "duplicates": duplicates.entries(redis),
-        "jobs": _jobs(redis),
+        "jobs": jobs.entries(redis),
         "session-work": session_work.entries(redis),
         "enrichment": enrichment.entries(redis),
         "tasks": tasks.entries(redis),
     }
-
-
-async def _jobs(redis: Redis) -> AsyncIterator[tuple[str, object]]:
-    for job, due_ms in (await jobs.last_due(redis)).items():
-        yield job, due_ms
 
 
 async def _gathered(

@@ -4,6 +4,7 @@ from datetime import datetime
 
 import msgspec
 
+from agent_memory.contracts.jobs import JobResult
 from agent_memory.contracts.records import (
     MemoryRecord,
     MemoryType,
@@ -199,6 +200,44 @@ class Tick(Command, frozen=True, kw_only=True):
     due_ms: int
 
 
+class StartJob(Command, frozen=True, kw_only=True):
+    """Begin the run that waits. One that was begun, or does not wait any more, is a Conflict: of several runners one begins it."""
+
+    job: str
+    due_ms: int
+    runner: str
+    jitter_ms: int = 0
+    timeout_ms: int = 0
+
+
+class FinishJob(Command, frozen=True, kw_only=True):
+    """How a run ended; that it has ended already changes nothing."""
+
+    job: str
+    due_ms: int
+    result: JobResult
+    error: str | None = None
+    metadata: dict[str, str] = {}
+
+
+class PauseJob(Command, frozen=True, kw_only=True):
+    """Pass over what comes due, until the job is resumed; a run that goes on is left alone."""
+
+    job: str
+
+
+class ResumeJob(Command, frozen=True, kw_only=True):
+    """Run again what comes due."""
+
+    job: str
+
+
+class RunJobNow(Command, frozen=True, kw_only=True):
+    """Have a run at once, also of a job that is paused. A Conflict while one goes on, or is about to."""
+
+    job: str
+
+
 AnyCommand = (
     RecordEvents
     | ReplaceWorkingMemory
@@ -219,4 +258,9 @@ AnyCommand = (
     | ChangeTask
     | RecordRevision
     | Tick
+    | StartJob
+    | FinishJob
+    | PauseJob
+    | ResumeJob
+    | RunJobNow
 )

@@ -5,6 +5,7 @@ from typing import Literal
 
 import msgspec
 
+from agent_memory.contracts.jobs import JobState
 from agent_memory.contracts.records import MemoryRecord, Message, ModelUse, Partition, Strategy, SummaryView, Task, TimelineEvent
 from agent_memory.contracts.toc import Revision
 
@@ -159,10 +160,39 @@ class NodeRevised(Event, frozen=True, kw_only=True):
 
 
 class JobDue(Event, frozen=True, kw_only=True):
-    """The time of a job came."""
+    """The time of a job came, or somebody asked for it. `state`: where the job stands then."""
 
     job: str
     due_ms: int
+    state: JobState = JobState()
+
+
+class JobStarted(Event, frozen=True, kw_only=True):
+    """The run `state.running` was begun."""
+
+    job: str
+    state: JobState
+
+
+class JobFinished(Event, frozen=True, kw_only=True):
+    """The run `state.last` ended, or was passed over."""
+
+    job: str
+    state: JobState
+
+
+class JobPaused(Event, frozen=True, kw_only=True):
+    """What comes due is passed over from now on."""
+
+    job: str
+    state: JobState
+
+
+class JobResumed(Event, frozen=True, kw_only=True):
+    """What comes due is run again."""
+
+    job: str
+    state: JobState
 
 
 AnyEvent = (
@@ -181,5 +211,9 @@ AnyEvent = (
     | TaskChanged
     | NodeRevised
     | JobDue
+    | JobStarted
+    | JobFinished
+    | JobPaused
+    | JobResumed
 )
 """`sequence` is the bus position of the command that caused the event: a lower one never undoes a higher one."""

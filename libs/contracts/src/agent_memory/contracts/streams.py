@@ -71,6 +71,16 @@ def job_stream(tenant: str, job: str) -> str:
     return f"job/{escape(tenant)}/{escape(job)}"
 
 
+def job_runs_key(service: str) -> str:
+    """Hash of the runs that are asked of a service: job to `jobs.RunJob`. Of each job at most one goes on."""
+    return f"am:job-runs:{service}"
+
+
+def job_answer_key(request_id: str) -> str:
+    """Where the answer to a `jobs.RunJob` is put, for some minutes."""
+    return f"am:job-run:{request_id}"
+
+
 def view_stream(tenant: str, view_id: str) -> str:
     """Log stream of one summary view."""
     return view_streams(tenant) + escape(view_id)

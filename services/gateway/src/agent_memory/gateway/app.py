@@ -34,6 +34,7 @@ from agent_memory.gateway.contents import LoggedContents
 from agent_memory.gateway.edges.http.edge import create_edge
 from agent_memory.gateway.gateway import Clock, Gateway, utc_now
 from agent_memory.gateway.ids import Ids
+from agent_memory.gateway.jobs import ScheduledJobs
 from agent_memory.gateway.past import LogPast
 from agent_memory.gateway.pipelined import JoiningRedis
 from agent_memory.gateway.ports import (
@@ -43,6 +44,7 @@ from agent_memory.gateway.ports import (
     Compaction,
     Contents,
     Embedder,
+    Jobs,
     Log,
     Memories,
     Past,
@@ -69,6 +71,7 @@ from agent_memory.readmodels.sessions import SessionLog, SessionReader
 from agent_memory.runtime import logging, telemetry, tracing
 from agent_memory.runtime.broker import replica_name
 from agent_memory.runtime.embed import create_query_embedder
+from agent_memory.runtime.job_settings import jobs_of
 from agent_memory.runtime.llm import Completer, Unconfigured, create_completer
 from agent_memory.runtime.metrics_server import Check
 from agent_memory.runtime.service import HEARTBEAT_STALE_MS, heartbeat
@@ -95,6 +98,7 @@ def create_app(
     timeline: Timeline,
     contents: Contents,
     views: SummaryViews,
+    jobs: Jobs,
     embedder: Embedder,
     projections: Projections,
     checks: Checks,
@@ -120,6 +124,7 @@ def create_app(
             timeline=timeline,
             contents=contents,
             views=views,
+            jobs=jobs,
             embedder=embedder,
             projections=projections,
             checks=checks,
@@ -168,6 +173,7 @@ async def connected(settings: Settings, auth: AuthSettings) -> AsyncIterator[ASG
             views_url=settings.views_redis_url,
         )
         sessions = SessionReader(views_redis, cast(SessionLog, reader))
+        newest, projections = NewestReader(connections), RedisProjections(redis)
         await bus.start()
         stack.push_async_callback(bus.stop)
         beating = asyncio.create_task(heartbeat(redis, SERVICE, settings))
@@ -194,12 +200,13 @@ async def connected(settings: Settings, auth: AuthSettings) -> AsyncIterator[ASG
             contents=LoggedContents(
                 TableOfContents(redis, zones_of(settings.timeline_timezone, settings.timeline_timezones)), SaidReader(connections)
             ),
-            views=LoggedViews(
-                NewestReader(connections), redis, patience=settings.llm_task_timeout_minutes * 60, new_id=Ids(), clock=utc_now
+            views=LoggedViews(newest, redis, patience=settings.llm_task_timeout_minutes * 60, new_id=Ids(), clock=utc_now),
+            jobs=ScheduledJobs(
+                jobs_of(settings), redis, newest, bus, projections, patience=settings.read_wait_seconds, clock=utc_now
             ),
             embedder=embedder,
             completer=completer,
-            projections=RedisProjections(redis),
+            projections=projections,
             checks=checks_of(reader, redis, bus, views_redis),
             authenticate=authenticate,
         )

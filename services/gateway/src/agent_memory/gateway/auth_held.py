@@ -5,6 +5,7 @@ command is closed to bound credentials until somebody says how it is to be held.
 """
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any, NoReturn
 
 import msgspec
@@ -27,6 +28,7 @@ from agent_memory.contracts.commands import (
     UnmergeMemory,
 )
 from agent_memory.contracts.errors import Forbidden, NotFound
+from agent_memory.contracts.jobs import JobRun, SchedulerStatus
 from agent_memory.contracts.queries import GetEvents, ListSessions, MemoryFilters, SearchMemories, SearchTimeline, TagFilter
 from agent_memory.contracts.records import MemoryRecord, Reach, Scope
 from agent_memory.eventlog.reader import EventPage, SessionPage
@@ -39,6 +41,7 @@ from agent_memory.gateway.ports import (
     CommandBus,
     Document,
     Groups,
+    Jobs,
     Log,
     Memories,
     Page,
@@ -70,6 +73,7 @@ def held(gateway: Gateway, principal: Principal) -> Gateway:
         "working": HeldWorking(gateway.working, principal),
         "timeline": HeldTimeline(gateway.timeline, principal),
         "views": views,
+        "jobs": HeldJobs(gateway.jobs),
     }
     for name in Gateway.__struct_fields__:
         if name not in HARMLESS:
@@ -224,6 +228,21 @@ class HeldTimeline(OutOfReach):
         """As the port says. Raises Forbidden for a scope beyond."""
         _check(self._principal, query.scope)
         return await self._timeline.search_sessions(query, vector)
+
+
+class HeldJobs(OutOfReach):
+    """How jobs stand is nobody's own; to change that takes a credential for the whole system."""
+
+    def __init__(self, jobs: Jobs) -> None:
+        self._jobs = jobs
+
+    async def status(self) -> SchedulerStatus:
+        """As the port says."""
+        return await self._jobs.status()
+
+    async def history(self, job: str, limit: int = 50) -> Sequence[JobRun]:
+        """As the port says."""
+        return await self._jobs.history(job, limit)
 
 
 def narrowed(filters: MemoryFilters, principal: Principal) -> MemoryFilters:

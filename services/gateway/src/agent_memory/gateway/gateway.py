@@ -12,6 +12,7 @@ from agent_memory.gateway.ports import (
     Compaction,
     Contents,
     Embedder,
+    Jobs,
     Log,
     Memories,
     Past,
@@ -46,6 +47,7 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
     sessions: Sessions
     summaries: Summaries
     views: SummaryViews
+    jobs: Jobs
     memories: Memories
     working: WorkingMemories
     timeline: Timeline

@@ -17,6 +17,7 @@ from agent_memory.contracts.replies import AnyReply, ReplyEnvelope
 from agent_memory.eventlog.reader import EventPage, SessionPage
 from agent_memory.gateway.gateway import utc_now
 from agent_memory.gateway.memory_contents import MemoryContents
+from agent_memory.gateway.memory_jobs import MemoryJobs
 from agent_memory.gateway.memory_views import MemoryViews
 from agent_memory.gateway.ports import Answer, WorkingPage
 from agent_memory.gateway.sessions import replaced
@@ -92,6 +93,7 @@ class MemorySystem:
             **dict.fromkeys(names, self),
             "contents": self.contents,
             "views": MemoryViews(self.sent),
+            "jobs": MemoryJobs(self),
             "projections": MemoryProjections(self),
             "checks": {"everything": all_well},
         }

@@ -8,6 +8,7 @@ import msgspec
 from agent_memory.contracts.commands import AnyCommand
 from agent_memory.contracts.compaction import Compacted
 from agent_memory.contracts.envelope import EventEnvelope
+from agent_memory.contracts.jobs import JobRun, SchedulerStatus
 from agent_memory.contracts.queries import GetEvents, ListSessions, SearchMemories, SearchTimeline
 from agent_memory.contracts.records import Partition, Scope, SummaryView, Task
 from agent_memory.contracts.replies import AnyReply, ReplyEnvelope
@@ -233,6 +234,32 @@ class SummaryViews(Protocol):
 
     async def run(self, tenant: str, view_id: str, group: dict[str, str]) -> Partition:
         """Have one group summarised now. Raises NotFound without such a view."""
+        ...
+
+
+class Jobs(Protocol):
+    """Scheduled jobs of the whole system. Every method raises Unavailable when it cannot be told or done; those that name a job
+    raise NotFound ("Job not found: <name>") for one that is not there. `about`: what `CommandBus.ask` takes beside a command.
+    """
+
+    async def status(self) -> SchedulerStatus:
+        """All jobs, always in the same order."""
+        ...
+
+    async def history(self, job: str, limit: int = 50) -> Sequence[JobRun]:
+        """The last runs of a job, at most 50, the newest first."""
+        ...
+
+    async def pause(self, job: str, **about: str) -> Answer:
+        """Pass over what comes due; that it is paused already is as well. The next `status` shows it."""
+        ...
+
+    async def resume(self, job: str, **about: str) -> Answer:
+        """Run again what comes due. Raises Refused for a job that the settings have off."""
+        ...
+
+    async def run_now(self, job: str, **about: str) -> Answer:
+        """Have it run at once, paused or not. Raises Conflict ("Job is running: <name>") while a run goes on."""
         ...
 
 

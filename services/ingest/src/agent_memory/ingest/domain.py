@@ -15,13 +15,18 @@ from agent_memory.contracts.commands import (
     DeleteWorkingMemory,
     EditMemory,
     EnrichMemory,
+    FinishJob,
     ForgetMemories,
     MergeMemories,
+    PauseJob,
     RecordEvents,
     RecordExtraction,
     RecordPartition,
     RecordRevision,
     ReplaceWorkingMemory,
+    ResumeJob,
+    RunJobNow,
+    StartJob,
     StoreMemories,
     SummarizeSession,
     Tick,
@@ -31,7 +36,6 @@ from agent_memory.contracts.commands import (
 from agent_memory.contracts.events import (
     Event,
     EventRecorded,
-    JobDue,
     MemoriesExtracted,
     MessagesRestored,
     WorkingMemoryDeleted,
@@ -43,6 +47,7 @@ from agent_memory.contracts.replies import Acknowledged, EventsRecorded, Working
 from agent_memory.ingest import revisions, sessions, views_and_tasks
 from agent_memory.ingest.decide_memories import decide_memory, extract, promote
 from agent_memory.ingest.facts import Decision, Emitted, Facts, Request
+from agent_memory.ingest.jobs import decide_job
 from agent_memory.ingest.sessions import Session
 from agent_memory.ingest.views_and_tasks import Newest
 
@@ -66,8 +71,10 @@ def decide(request: Request, facts: Facts) -> Decision:
             return _change_view(command, request, facts)
         case RecordRevision():
             return _revise(command, request, facts)
-        case Tick():
-            return _tick(command, request, facts)
+        case Tick() | StartJob() | FinishJob() | PauseJob() | ResumeJob() | RunJobNow():
+            stream = streams.job_stream(request.scope.tenant, command.job)
+            new = decide_job(command, _newest(stream, facts).event, request.now_ms)
+            return Decision(events=_fold_newest(stream, new, request.scope, facts), reply=Acknowledged())
 
 
 def _record_events(command: RecordEvents, request: Request, facts: Facts) -> Decision:
@@ -185,12 +192,6 @@ def _revise(command: RecordRevision, request: Request, facts: Facts) -> Decision
     stream = streams.node_stream(request.scope, command.revision.node_id)
     new = revisions.record_revision(command, _newest(stream, facts), facts.said, request.scope)
     return Decision(events=_fold_newest(stream, new, request.scope, facts), reply=Acknowledged())
-
-
-def _tick(command: Tick, request: Request, facts: Facts) -> Decision:
-    stream = streams.job_stream(request.scope.tenant, command.job)
-    event = JobDue(job=command.job, due_ms=command.due_ms)
-    return Decision(events=_fold_newest(stream, [event], request.scope, facts), reply=Acknowledged())
 
 
 def timeline_key(event: Event) -> tuple[str | None, int | None]:

@@ -14,13 +14,18 @@ from agent_memory.contracts.commands import (
     DeleteWorkingMemory,
     EditMemory,
     EnrichMemory,
+    FinishJob,
     ForgetMemories,
     MergeMemories,
+    PauseJob,
     RecordEvents,
     RecordExtraction,
     RecordPartition,
     RecordRevision,
     ReplaceWorkingMemory,
+    ResumeJob,
+    RunJobNow,
+    StartJob,
     StoreMemories,
     SummarizeSession,
     Tick,
@@ -128,7 +133,7 @@ def newest_streams(request: Request) -> Iterable[str]:
     """Streams whose newest event is their state, other than those of memories."""
     tenant = request.scope.tenant
     match request.command:
-        case Tick(job=job):
+        case Tick(job=job) | StartJob(job=job) | FinishJob(job=job) | PauseJob(job=job) | ResumeJob(job=job) | RunJobNow(job=job):
             return (streams.job_stream(tenant, job),)
         case CreateSummaryView(view=view):
             return (streams.view_stream(tenant, view.id),)

@@ -5,12 +5,12 @@ from agent_memory.eventlog.connect import Connections
 from agent_memory.eventlog.reader import LogReader
 from agent_memory.readmodels.progress import Ledger
 from agent_memory.runtime.broker import connect_redis, make_broker, replica_name, subscribe
+from agent_memory.runtime.job_settings import jobs_of
 from agent_memory.runtime.metrics_server import answers
 from agent_memory.runtime.process import start
 from agent_memory.runtime.projection import Projection, Runner
 from agent_memory.runtime.service import run
 from agent_memory.runtime.settings import Settings
-from agent_memory.scheduler import domain
 from agent_memory.scheduler.handlers import TYPES, KeepJobs, SendTicks
 from agent_memory.scheduler.settings import DEFAULTS, SchedulerSettings
 
@@ -32,13 +32,8 @@ async def serve(settings: Settings, own: SchedulerSettings = DEFAULTS) -> None:
         batch=own.batch,
         claim_after_ms=own.claim_after_ms,
     )
-    forgetting = settings.forgetting_every_minutes if settings.forgetting_enabled else None
-    jobs = domain.jobs(
-        compaction_minutes=settings.compaction_every_minutes,
-        forgetting_minutes=forgetting,
-        refresh_minutes=settings.summary_view_refresh_every_minutes,
-    )
-    ticks = SendTicks(redis, jobs, own)
+    scheduled = jobs_of(settings)
+    ticks = SendTicks(redis, scheduled, own)
     checks = {"redis": answers(redis.ping), "postgres": answers(log.head)}
     await run(settings, SERVICE, redis=redis, broker=broker, tasks=[runner.sweep, ticks.run], checks=checks)
     await connections.close()

@@ -11,34 +11,32 @@ from redis.exceptions import RedisError
 from agent_memory.contracts.codec import decode_event, encode
 from agent_memory.contracts.commands import Tick
 from agent_memory.contracts.envelope import EventEnvelope
-from agent_memory.contracts.events import JobDue
+from agent_memory.contracts.job_catalogue import Job, milliseconds
 from agent_memory.contracts.streams import COMMANDS, DATA_FIELD
 from agent_memory.readmodels import jobs
+from agent_memory.readmodels.jobs import TYPES
 from agent_memory.runtime import telemetry
-from agent_memory.scheduler.domain import Job, command, due, milliseconds, next_due
+from agent_memory.scheduler.domain import command, due, next_due
 from agent_memory.scheduler.settings import SchedulerSettings
 
-TYPES: frozenset[str] = frozenset({JobDue.__name__})
-
 HOUR_MS = 3_600_000
+
+__all__ = ["TYPES", "KeepJobs", "SendTicks"]
 
 log = structlog.get_logger(__name__)
 
 
 class KeepJobs:
-    """Projection JOBS. Idempotent by due time: of each job only the latest is kept."""
+    """Projection JOBS. Idempotent by the versions of the jobs' streams: an older state never replaces a newer one."""
 
-    def __init__(self, redis: Redis) -> None:
+    def __init__(self, redis: Redis, found: Callable[[], None] = lambda: None) -> None:
         self._redis = redis
+        self._found = found
 
     async def apply(self, batch: list[EventEnvelope]) -> None:
-        """Keep when each job of the batch was due. Raises redis.RedisError; the batch may then be given again."""
-        latest: dict[str, int] = {}
-        for envelope in batch:
-            event = decode_event(envelope.type, envelope.data)
-            if isinstance(event, JobDue):
-                latest[event.job] = max(event.due_ms, latest.get(event.job, event.due_ms))
-        await jobs.heard(self._redis, latest)
+        """Keep where each job of the batch stands. Raises redis.RedisError; the batch may then be given again."""
+        await jobs.changed(self._redis, [(one.version, decode_event(one.type, one.data)) for one in batch])
+        self._found()
 
 
 class SendTicks:

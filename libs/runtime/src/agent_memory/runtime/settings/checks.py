@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 
+from agent_memory.contracts.job_catalogue import jobs
 from agent_memory.runtime.settings.kinds import shown
 from agent_memory.runtime.settings.settings import Settings
 
@@ -95,4 +96,8 @@ def complaint(settings: Settings) -> str | None:
             if not fits(value):
                 told = shown(value, kinds[name])
                 return f"{name.upper()}{f'={told!r}' if len(str(told)) < 200 else ''} cannot be used: {wanted}"
+    try:
+        jobs(schedules=settings.job_schedules)
+    except ValueError as error:
+        return f"JOB_SCHEDULES cannot be used: {error}"
     return None

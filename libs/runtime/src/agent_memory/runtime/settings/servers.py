@@ -28,6 +28,10 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How long a gateway waits for the reply to a command before it asks the log."""
     read_wait_seconds: float = 5.0
     """Longest wait of a read that asks for `min_position`."""
+    job_schedules: str = ""
+    """Other times for scheduled jobs, apart by semicolons: `hourly-rollup=0 5 * * * * Europe/Berlin; index-check=off`. Six fields
+    from the second to the day of the week, a time zone (UTC), or `off`: not by the clock, and by nobody who resumes it.
+    """
     max_body_bytes: int = 10_000_000
     """Longest request body; a longer one is answered 413."""
     log_level: str = "INFO"

@@ -15,6 +15,8 @@ OPEN = frozenset({"/v1/health", "/health", "/ready", "/docs", "/redoc", "/openap
 """Paths that need no credential: whether it is alive and ready, and what can be asked. They tell nothing of what is stored."""
 ADMIN = frozenset({"/metrics"})
 """Figures of the whole process, whichever tenant they come from."""
+ADMIN_WRITES = "/v1/scheduler/"
+"""What begins so belongs to the whole system: only reading it needs no more than elsewhere."""
 READING_POSTS = frozenset(
     {
         "/v1/long-term-memory/search",
@@ -53,4 +55,4 @@ def needed(method: str, path: str) -> Permission:
         return "admin"
     if method in ("GET", "HEAD", "OPTIONS") or (method == "POST" and path in READING_POSTS):
         return "read"
-    return "write"
+    return "admin" if path.startswith(ADMIN_WRITES) else "write"

@@ -85,15 +85,17 @@ class Call:
 
     async def ask(self, scope: Scope, command: AnyCommand) -> Answer:
         """Send a command with all that the headers say about it."""
+        return await self.gateway.bus.ask(scope, command, **await self.about())
+
+    async def about(self) -> dict[str, str]:
+        """What the headers say about a command: its key, what it is part of."""
         key = self.idempotency_key
-        return await self.gateway.bus.ask(
-            scope,
-            command,
-            idempotency_key=key,
-            fingerprint=await self._fingerprint() if key else "",
-            correlation_id=self.header(b"x-correlation-id", fields.name) or "",
-            traceparent=telemetry.traceparent_of() or self.headers.get(b"traceparent", b"").decode("latin-1")[:64],
-        )
+        return {
+            "idempotency_key": key,
+            "fingerprint": await self._fingerprint() if key else "",
+            "correlation_id": self.header(b"x-correlation-id", fields.name) or "",
+            "traceparent": telemetry.traceparent_of() or self.headers.get(b"traceparent", b"").decode("latin-1")[:64],
+        }
 
     async def _fingerprint(self) -> str:
         scope = self.http

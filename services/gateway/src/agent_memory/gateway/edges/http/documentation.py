@@ -10,6 +10,7 @@ import msgspec
 from litestar import get
 from litestar.types import ASGIApp
 
+from agent_memory.contracts.jobs import SchedulerStatus
 from agent_memory.contracts.records import MemoryRecord, SummaryView, Task
 from agent_memory.gateway.edges.http import shapes
 from agent_memory.gateway.edges.http.call import HttpRequest
@@ -88,6 +89,7 @@ UNVERSIONED: Sequence[Operation] = (
 )
 _SESSION, _MEMORY = "/v1/working-memory/{session_id}", "/v1/long-term-memory/{memory_id}"
 _VIEWS, _VIEW = "/v1/summary-views", "/v1/summary-views/{view_id}"
+_JOB = "/v1/scheduler/jobs/{job_name}"
 _EVENTS, _MEMORIES = "/v1/events", "/v1/long-term-memory"
 OPERATIONS: Sequence[Operation] = (
     Operation("post", _EVENTS, "Record one event or up to 1,000", shapes.EventsAnswer, shapes.EventsBody, SCOPE),
@@ -145,6 +147,11 @@ OPERATIONS: Sequence[Operation] = (
     ),
     Operation("post", f"{_VIEW}/run", "Have all groups summarised in the background", Task, shapes.RunBody),
     Operation("get", "/v1/tasks/{task_id}", "How far a task is", Task, None, POSITION),
+    Operation("get", "/v1/scheduler", "Whether a scheduler runs, and how each job stands", SchedulerStatus),
+    Operation("get", f"{_JOB}/runs", "The last runs of a job, the newest first", shapes.JobRunsAnswer, None, {"limit": "integer"}),
+    Operation("post", f"{_JOB}/pause", "Pass over what comes due of a job (admin)", shapes.Status),
+    Operation("post", f"{_JOB}/resume", "Run again what comes due of a job (admin)", shapes.Status),
+    Operation("post", f"{_JOB}/run", "Have a job run at once (admin)", shapes.Status),
     Operation("get", "/v1/health", "Whether the process is alive", shapes.Health),
     Operation("get", "/ready", "Whether requests can be answered; 503 and what is missing if not", shapes.Ready),
     Operation("get", "/v1/status", "How far every projection is", shapes.StatusAnswer),

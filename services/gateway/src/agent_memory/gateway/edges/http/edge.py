@@ -18,6 +18,7 @@ from agent_memory.gateway.edges.http import (
     routes_memories,
     routes_operations,
     routes_prompt,
+    routes_scheduler,
     routes_sessions,
     routes_unified,
     routes_unversioned,
@@ -43,6 +44,7 @@ def routes() -> list[Any]:
         *routes_unified.handlers(),
         *routes_unversioned.handlers(),
         *routes_views.handlers(),
+        *routes_scheduler.handlers(),
         *routes_operations.handlers(),
         *documentation.handlers(),
     ]

@@ -6,6 +6,7 @@ from typing import Any, Literal
 import msgspec
 
 from agent_memory.contracts.events import Merge
+from agent_memory.contracts.jobs import JobResult
 from agent_memory.contracts.queries import DateFilter, Fusion, SearchMode, TagFilter, TextScorer
 from agent_memory.contracts.records import EventType, MemoryRecord, MemoryType, ModelUse, Strategy
 from agent_memory.readmodels.forgetting import ForgetPolicy
@@ -412,6 +413,24 @@ class Status(Shape, kw_only=True):
     """An acknowledgement."""
 
     status: str
+
+
+class JobRunShape(Shape, kw_only=True):
+    """A run that ended, or was passed over (`skipped`, and `error` says why). `manual`: somebody asked for it."""
+
+    due_ms: int
+    started_ms: int
+    finished_ms: int
+    result: JobResult
+    error: str | None
+    metadata: dict[str, str]
+    manual: bool
+
+
+class JobRunsAnswer(Shape, kw_only=True):
+    """Runs of a job, the newest first."""
+
+    runs: list[JobRunShape]
 
 
 class Health(Shape, kw_only=True):
