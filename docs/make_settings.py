@@ -21,6 +21,7 @@ SECTIONS = (
     ("Models", "models.py", Settings),
     ("Working memory", "working.py", Settings),
     ("Long-term memory", "longterm.py", Settings),
+    ("Timeline", "timeline.py", Settings),
     ("Authentication", "auth.py", AuthSettings),
     ("Authentication, said otherwise", "auth.py", Switches),
 )

@@ -19,7 +19,10 @@ from agent_memory.eventlog.connect import Connections
 from agent_memory.eventlog.embeddings import EmbeddingStore
 from agent_memory.eventlog.histories import HistoryReader
 from agent_memory.eventlog.newest import NewestReader
+from agent_memory.eventlog.said import SaidReader
 from agent_memory.readmodels import session_work
+from agent_memory.readmodels.contents import zones_of
+from agent_memory.readmodels.contents_reads import TableOfContents
 from agent_memory.readmodels.progress import Ledger
 from agent_memory.readmodels.search import MemorySearch
 from agent_memory.runtime.broker import connect_redis, make_broker, replica_name, subscribe
@@ -41,6 +44,8 @@ from agent_memory.summarizer.enriching import Enrichment, Finders
 from agent_memory.summarizer.extraction import Extraction
 from agent_memory.summarizer.looking import MEMORY_TYPES, SESSION_TYPES, KeepEnrichment, KeepSessionWork
 from agent_memory.summarizer.recording import Recorder
+from agent_memory.summarizer.revising import Revising
+from agent_memory.summarizer.revisions import Revisions
 from agent_memory.summarizer.settings import DEFAULTS, SummarizerSettings
 from agent_memory.summarizer.summaries import Summaries
 from agent_memory.summarizer.summary_views import SummaryViews
@@ -68,6 +73,12 @@ async def serve(settings: Settings, own: SummarizerSettings = DEFAULTS) -> None:
     view_models = create_view_models(settings, kept)
     views = SummaryViews(redis, view_log, MemorySearch(redis), view_models, commands, view_leases)
     partition_runs = AnswerPartitions(redis, views)
+
+    toc = TableOfContents(redis, zones_of(settings.timeline_timezone, settings.timeline_timezones))
+    writer = model if settings.timeline_summaries == "model" else None
+    vectors = KnownVectors(embedder, EmbeddingStore(connections))
+    revisions = Revisions(redis, toc, SaidReader(connections), writer, vectors, models_at_once=own.models_at_once)
+    revising = Revising(redis, revisions, commands, log.head, at_once=own.nodes_at_once)
 
     works: list[Work] = [
         create_summaries(settings, redis, log, model, embedder, EmbeddingStore(connections)),
@@ -107,6 +118,7 @@ async def serve(settings: Settings, own: SummarizerSettings = DEFAULTS) -> None:
             *(runner.sweep for runner in runners),
             *(worker.run for worker in workers.values()),
             Refreshing(redis, view_log, commands).run,
+            revising.run,
         ],
         drain=partition_runs.drain,
         checks={"redis": answers(redis.ping), "postgres": answers(log.head)},
