@@ -15,6 +15,7 @@ from agent_memory.contracts.streams import node_stream
 from agent_memory.contracts.toc import Bullet, Grip, Revision, Span
 from agent_memory.readmodels import contents, due
 from agent_memory.readmodels.contents import UTC_ALWAYS
+from agent_memory.readmodels.contents_keeping import Keeping
 from agent_memory.readmodels.contents_reads import TableOfContents
 from agent_memory.readmodels.contents_twin import ContentsTwin
 from agent_memory.readmodels.digests import digest_of
@@ -167,5 +168,5 @@ async def test_new_events_go_to_a_generation_that_is_being_built_as_well(redis: 
     await keeper.apply(log.envelopes[:150])
     await redis.hset(contents.GENERATIONS, mapping={"live": "1", "building": "2"})
     await keeper.apply(log.envelopes[150:])
-    await keeping(redis).record_all(2, log.envelopes[:200])
+    await Keeping(redis, UTC_ALWAYS).take(2, log.envelopes[:200])
     assert await contents.digest(redis, 2) == await contents.digest(redis, 1)

@@ -13,7 +13,8 @@ from agent_memory.contracts.records import MAX_TIMESTAMP_MS, MIN_TIMESTAMP_MS, S
 from agent_memory.contracts.streams import node_stream
 from agent_memory.readmodels.calendar import MONTHS, date_of, day_number, day_of, path_of, period
 from agent_memory.readmodels.contents import SessionState
-from agent_memory.rollup.domain import Delays, due_after_step, step
+from agent_memory.readmodels.contents_keeping import step
+from agent_memory.rollup.domain import Delays, due_after_step
 
 EPOCH = date(1970, 1, 1)
 

@@ -20,6 +20,7 @@ COMMANDS = (
     CommandSpec("demo", "agent_memory.cli.demo:demo", "Start everything, import a sample history, search it, stop again."),
     CommandSpec("doctor", "agent_memory.cli.doctor:doctor", "Check each invariant on the live system."),
     CommandSpec("rebuild-index", "agent_memory.cli.rebuild_index:rebuild_index", "Build the search indexes anew from the log."),
+    CommandSpec("rebuild-toc", "agent_memory.cli.rebuild_toc:rebuild_toc", "Build the table of contents anew from the log."),
     CommandSpec("rebuild_index", "agent_memory.cli.rebuild_index:rebuild_index", "The same as rebuild-index.", hidden=True),
     CommandSpec("events", "agent_memory.cli.events:app", "See what the log holds."),
     CommandSpec("dead-letters", "agent_memory.cli.dead_letters:app", "Messages that were given up: look, send again, drop."),

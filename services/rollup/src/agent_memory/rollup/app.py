@@ -1,9 +1,17 @@
 """Composition root of the rollup: the only file that makes things."""
 
+from contextlib import suppress
+from functools import partial
+
+import structlog
+from redis.asyncio import Redis
+
+from agent_memory.contracts.errors import Conflict
 from agent_memory.contracts.streams import CONTENTS, EVENTS
 from agent_memory.eventlog.connect import Connections
 from agent_memory.eventlog.reader import LogReader
-from agent_memory.readmodels.contents import zones_of
+from agent_memory.readmodels.contents import GENERATIONS, Zoned, generations, zones_of
+from agent_memory.readmodels.contents_rebuild import rebuild
 from agent_memory.readmodels.progress import Ledger
 from agent_memory.rollup.domain import Delays
 from agent_memory.rollup.handlers import TYPES, KeepContents
@@ -37,9 +45,26 @@ async def serve(settings: Settings, own: RollupSettings = DEFAULTS) -> None:
         claim_after_ms=own.claim_after_ms,
     )
     checks = {"redis": answers(redis.ping), "postgres": answers(log.head)}
-    await run(settings, SERVICE, redis=redis, broker=broker, tasks=[runner.sweep], checks=checks)
+    await run(
+        settings,
+        SERVICE,
+        redis=redis,
+        broker=broker,
+        tasks=[runner.sweep, partial(agree_on_zones, redis, log, zones)],
+        checks=checks,
+    )
     await connections.close()
     await redis.aclose()
+
+
+async def agree_on_zones(redis: Redis, log: LogReader, zones: Zoned) -> None:
+    """The table of contents is built anew when days begin at another time than when it was made."""
+    if await redis.hsetnx(GENERATIONS, "zones", zones.name) or (await generations(redis)).zones == zones.name:
+        return
+    structlog.get_logger(SERVICE).warning("the table of contents is built anew: its time zones have changed")
+    with suppress(Conflict):
+        async for _ in rebuild(redis, log, zones):
+            pass
 
 
 async def delays(settings: Settings) -> Delays:

@@ -3,21 +3,15 @@
 Where a session is cut is in `readmodels.cutting`, which whoever recomputes the view from the log shares.
 """
 
-from collections.abc import Iterable
 from datetime import tzinfo
 
 import msgspec
 
-from agent_memory.contracts.envelope import EventEnvelope
-from agent_memory.contracts.records import Scope, TimelineEvent
+from agent_memory.contracts.records import Scope
 from agent_memory.contracts.streams import node_stream
 from agent_memory.contracts.toc import SEGMENT_PREFIX, Revision
 from agent_memory.readmodels.calendar import day_number, path_of, period
-from agent_memory.readmodels.contents import SessionState, Step, touched
-from agent_memory.readmodels.cutting import Member, insert, member
-
-Recorded = tuple[EventEnvelope, TimelineEvent]
-Session = tuple[Scope, str]
+from agent_memory.readmodels.contents import Step, touched
 
 
 class Delays(msgspec.Struct, frozen=True, kw_only=True):
@@ -26,25 +20,6 @@ class Delays(msgspec.Struct, frozen=True, kw_only=True):
     closed: int = 2_000
     open: int = 2_000
     period: int = 2_000
-
-
-def by_session(recorded: Iterable[Recorded]) -> dict[Session, list[Recorded]]:
-    """Events gathered by session, so that a batch costs as many steps as it touches sessions."""
-    sessions: dict[Session, list[Recorded]] = {}
-    for envelope, event in recorded:
-        sessions.setdefault((envelope.scope, event.session_id), []).append((envelope, event))
-    return sessions
-
-
-def step(scope: Scope, session_id: str, state: SessionState, recorded: Iterable[Recorded]) -> Step:
-    """The session with the events that it did not have yet."""
-    rows = list(recorded)
-    known = {one.version for segment in state.segments for one in segment.members}
-    new: dict[int, Member] = {
-        envelope.version: member(envelope.version, event) for envelope, event in rows if envelope.version not in known
-    }
-    after = tuple(insert(rows[0][0].stream, state.segments, new.values())) if new else state.segments
-    return Step(scope=scope, session_id=session_id, before=state, after=after, given=frozenset(one.version for one, _ in rows))
 
 
 def due_after_step(taken: Step, now_ms: int, delays: Delays, zone: tzinfo) -> list[tuple[str, int]]:

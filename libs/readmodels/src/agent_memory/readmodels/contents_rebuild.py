@@ -1,0 +1,138 @@
+"""The table of contents anew from the log, beside the live one, with what was written about its nodes: no model is asked."""
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Protocol
+
+import msgspec
+
+from agent_memory.contracts.codec import decode_event
+from agent_memory.contracts.envelope import EventEnvelope
+from agent_memory.contracts.errors import Conflict
+from agent_memory.contracts.events import EventRecorded
+from agent_memory.readmodels import contents
+from agent_memory.readmodels.contents import GENERATIONS, Zoned, generations
+from agent_memory.readmodels.contents_keeping import TYPES, Keeping
+
+if TYPE_CHECKING:
+    from redis.asyncio import Redis
+
+BATCH = 1_000
+LEASE_MS = 60_000
+LEASE = "am:toc:rebuilding"
+_RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
+_NEXT = """
+local last = math.max(tonumber(redis.call('HGET', KEYS[1], 'last') or '1'), tonumber(redis.call('HGET', KEYS[1], 'live') or '1'))
+redis.call('HSET', KEYS[1], 'last', last + 1)
+return last + 1
+"""
+_SWAP = """
+redis.call('HSET', KEYS[1], 'live', ARGV[1], 'zones', ARGV[2])
+redis.call('HDEL', KEYS[1], 'building')
+"""
+
+
+class Log(Protocol):
+    """What a rebuild asks of the log (`LogReader`)."""
+
+    async def head(self) -> int: ...
+    async def after(
+        self, position: int, *, up_to: int | None = None, limit: int = 500, types: Sequence[str] | None = None
+    ) -> list[EventEnvelope]: ...
+
+
+class Rebuilding(msgspec.Struct, frozen=True, kw_only=True):
+    """How far it is: positions done of all, and how many events and revisions these held."""
+
+    position: int
+    head: int
+    events: int = 0
+    revisions: int = 0
+
+
+async def rebuild(redis: "Redis", log: Log, zones: Zoned, *, batch: int = BATCH) -> AsyncIterator[Rebuilding]:
+    """Fill the next generation from the whole log, while new events go to both, then read that one.
+
+    Raises Conflict when another rebuild runs, Unavailable and redis.RedisError; the live one is untouched then.
+    """
+    async with _alone(redis) as renew:
+        before = (await generations(redis)).live
+        number = int(await redis.eval(_NEXT, 1, GENERATIONS))
+        try:
+            await redis.hset(GENERATIONS, "building", number)
+            async for step in _filled(redis, log, zones, number, size=batch):
+                yield step
+                await renew()
+            await redis.eval(_SWAP, 1, GENERATIONS, number, zones.name)
+        except BaseException:
+            await asyncio.shield(_abandon(redis, number))
+            raise
+        await contents.clear(redis, before)
+
+
+async def compare(redis: "Redis", log: Log, zones: Zoned) -> AsyncIterator[Rebuilding | tuple[str, str]]:
+    """Make it beside the live one and take it away again: the last item is the digests of both. Raises as `rebuild` does."""
+    async with _alone(redis) as renew:
+        number = int(await redis.eval(_NEXT, 1, GENERATIONS))
+        try:
+            async for step in _filled(redis, log, zones, number):
+                yield step
+                await renew()
+            yield await contents.digest(redis), await contents.digest(redis, number)
+        finally:
+            await asyncio.shield(contents.clear(redis, number))
+
+
+async def replay(redis: "Redis", log: Log, zones: Zoned, *, since_ms: int) -> AsyncIterator[Rebuilding]:
+    """Take events from a time on (UTC ms) into the live one again, and everything that was written: mends what is missing."""
+    async with _alone(redis) as renew:
+        async for step in _filled(redis, log, zones, (await generations(redis)).live, since_ms=since_ms):
+            yield step
+            await renew()
+
+
+async def _filled(
+    redis: "Redis", log: Log, zones: Zoned, generation: int, *, since_ms: int | None = None, size: int = BATCH
+) -> AsyncIterator[Rebuilding]:
+    keeping, position, head = Keeping(redis, zones), 0, await log.head()
+    done = Rebuilding(position=0, head=head)
+    yield done
+    while position < head:
+        batch = await log.after(position, up_to=head, limit=size, types=sorted(TYPES))
+        wanted = batch if since_ms is None else [one for one in batch if _since(one, since_ms)]
+        steps, written = await keeping.take(generation, wanted) if wanted else ([], [])
+        events = sum(len(step.given) for step in steps)
+        position = batch[-1].position if len(batch) == size else head
+        done = Rebuilding(position=position, head=head, events=done.events + events, revisions=done.revisions + len(written))
+        yield done
+
+
+def _since(envelope: EventEnvelope, since_ms: int) -> bool:
+    event = decode_event(envelope.type, envelope.data)
+    return not isinstance(event, EventRecorded) or event.event.timestamp_ms >= since_ms
+
+
+async def _abandon(redis: "Redis", number: int) -> None:
+    await redis.hdel(GENERATIONS, "building")
+    await contents.clear(redis, number)
+
+
+class _Renew(Protocol):
+    async def __call__(self) -> None: ...
+
+
+@asynccontextmanager
+async def _alone(redis: "Redis") -> AsyncIterator[_Renew]:
+    token = secrets.token_hex(8)
+    if not await redis.set(LEASE, token, nx=True, px=LEASE_MS):
+        raise Conflict("the table of contents is being built anew already")
+
+    async def renew() -> None:
+        await redis.set(LEASE, token, px=LEASE_MS)
+
+    try:
+        yield renew
+    finally:
+        await redis.eval(_RELEASE, 1, LEASE, token)

@@ -1,0 +1,120 @@
+"""The table of contents anew from the log: the same, without a failed read, whatever happens meanwhile."""
+
+from collections.abc import AsyncIterator, Sequence
+
+import pytest
+from redis.asyncio import Redis
+
+from agent_memory.contracts.envelope import EventEnvelope
+from agent_memory.contracts.errors import Conflict
+from agent_memory.contracts.events import NodeRevised
+from agent_memory.contracts.records import Scope
+from agent_memory.contracts.streams import node_stream
+from agent_memory.contracts.toc import Revision
+from agent_memory.readmodels import contents
+from agent_memory.readmodels.contents import UTC_ALWAYS, zones_of
+from agent_memory.readmodels.contents_keeping import Keeping
+from agent_memory.readmodels.contents_reads import TableOfContents
+from agent_memory.readmodels.contents_rebuild import compare, rebuild, replay
+from agent_memory.rollup.domain import Delays
+from agent_memory.rollup.handlers import KeepContents
+from support.logged import MadeUpLog
+
+HOUR = 3_600_000
+JANUARY_30 = 1_769_731_200_000
+
+
+class Log:
+    """A made-up log, read as the real one is."""
+
+    def __init__(self, made_up: MadeUpLog) -> None:
+        self.made_up = made_up
+
+    async def head(self) -> int:
+        return len(self.made_up.envelopes)
+
+    async def after(
+        self, position: int, *, up_to: int | None = None, limit: int = 500, types: Sequence[str] | None = None
+    ) -> list[EventEnvelope]:
+        return [one for one in self.made_up.envelopes if position < one.position <= (up_to or 2**62)][:limit]
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    async with Redis.from_url(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+def log() -> Log:
+    made_up = MadeUpLog()
+    for number in range(120):
+        made_up.said(JANUARY_30 + number * HOUR // 2, f"session-{number % 5}")
+    about = Revision(node_id="toc:day:2026-01-30", level="day", title="t", summary="tea", start_ms=0, end_ms=1, fingerprint="f")
+    made_up.append(node_stream(Scope(), about.node_id), NodeRevised(revision=about), Scope())
+    return Log(made_up)
+
+
+async def test_a_rebuild_gives_what_was_there_and_readers_notice_nothing(redis: Redis, log: Log) -> None:
+    await Keeping(redis, UTC_ALWAYS).take(1, log.made_up.envelopes)
+    before, toc = await contents.digest(redis), TableOfContents(redis)
+    seen = [(await toc.node(Scope(), "toc:day:2026-01-30")) async for _ in rebuild(redis, log, UTC_ALWAYS)]
+    assert [day.summary for day in seen if day is not None] == ["tea"] * len(seen)
+    assert (await contents.generations(redis)).all == (2,)
+    assert await contents.digest(redis) == before
+    assert [entry async for entry in contents.entries(redis, 1)] == []
+
+
+async def test_what_is_said_during_a_rebuild_is_in_both(redis: Redis, log: Log) -> None:
+    keeper = KeepContents(redis, zones=UTC_ALWAYS, delays=Delays())
+    await keeper.apply(log.made_up.envelopes)
+    async for step in rebuild(redis, log, UTC_ALWAYS, batch=50):
+        if step.position:
+            await keeper.apply([log.made_up.said(JANUARY_30 + step.position * HOUR, "meanwhile")])
+    live = await contents.digest(redis)
+    await contents.clear(redis)
+    await keeper.apply(log.made_up.envelopes)
+    assert live == await contents.digest(redis)
+
+
+async def test_a_dry_run_tells_whether_it_would_be_another_and_changes_nothing(redis: Redis, log: Log) -> None:
+    await Keeping(redis, UTC_ALWAYS).take(1, log.made_up.envelopes[:-1])
+    before = await contents.digest(redis)
+    *_, (live, made) = [step async for step in compare(redis, log, UTC_ALWAYS)]  # type: ignore[misc]
+    assert live == before == await contents.digest(redis) != made
+    assert (await contents.generations(redis)).all == (1,)
+
+
+async def test_a_replay_from_a_day_on_mends_what_is_missing(redis: Redis, log: Log) -> None:
+    keeping = Keeping(redis, UTC_ALWAYS)
+    await keeping.take(1, [one for one in log.made_up.envelopes if one.position % 3])
+    done = [step async for step in replay(redis, log, UTC_ALWAYS, since_ms=JANUARY_30 + 24 * HOUR)]
+    assert done[-1].events == 120 - 48
+    mended = await TableOfContents(redis).node(Scope(), "toc:day:2026-01-31")
+    assert mended is not None
+    assert mended.events == 48
+
+
+async def test_of_two_rebuilds_at_a_time_one_is_refused_and_a_broken_one_leaves_nothing(redis: Redis, log: Log) -> None:
+    await Keeping(redis, UTC_ALWAYS).take(1, log.made_up.envelopes)
+    first = rebuild(redis, log, UTC_ALWAYS)
+    await anext(first)
+    with pytest.raises(Conflict, match="already"):
+        await anext(rebuild(redis, log, UTC_ALWAYS))
+    await first.aclose()
+    assert (await contents.generations(redis)).all == (1,)
+    assert [entry async for entry in contents.entries(redis, 2)] == []
+    async for _ in rebuild(redis, log, UTC_ALWAYS):
+        pass
+    assert (await contents.generations(redis)).live == 3
+
+
+async def test_days_begin_elsewhere_after_a_rebuild_in_another_zone(redis: Redis, log: Log) -> None:
+    await Keeping(redis, UTC_ALWAYS).take(1, log.made_up.envelopes)
+    zones = zones_of("Pacific/Auckland", {})
+    async for _ in rebuild(redis, log, zones):
+        pass
+    assert (await contents.generations(redis)).zones == zones.name
+    day = await TableOfContents(redis, zones).node(Scope(), "toc:day:2026-01-30")
+    assert day is not None
+    assert (day.events, day.start_time_ms) == (22, JANUARY_30 - 13 * HOUR)
