@@ -1,1 +1,1 @@
-"""Command line: agent-memory, memory-daemon."""
+"""Command line: agent-memory, memory-daemon, memory-ingest."""

@@ -6,10 +6,13 @@ import subprocess
 import sys
 import time
 from importlib.metadata import version as installed_version
+from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
+from agent_memory.cli.hooks.commands import deliver_waiting
+from agent_memory.cli.loading.reach import token
 from agent_memory.cli.output import CommandError, callable_here, console, in_words, note
 from agent_memory.cli.status import Look, look, status_table
 from agent_memory.embedded.errors import StackError
@@ -124,6 +127,7 @@ def _announce(state: StackState, how_to_stop: str) -> None:
         print(f"HTTP  {url}  (documentation: {url}/docs)")
     print(f"data  {state.home}" + ("" if not _elsewhere(state) else f"  (Postgres: {state.postgres_data})"))
     print(f"Ready. {callable_here(how_to_stop)}", flush=True)
+    deliver_waiting(Path(state.home), f"http://127.0.0.1:{state.grpc_port}", token(os.environ))
 
 
 def _elsewhere(state: StackState) -> bool:

@@ -1,0 +1,105 @@
+"""Settings of `memory-daemon` and `memory-ingest`: defaults, then config.toml, then the environment, then what was typed."""
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from agent_memory.client.endpoint import DEFAULT_ENDPOINT, DEFAULT_PORT
+from agent_memory.embedded.home import Home, home_path
+from agent_memory.embedded.state import read_state
+
+LEVELS = ("trace", "debug", "info", "warn", "error")
+
+
+class DaemonSettings(msgspec.Struct, frozen=True, kw_only=True):
+    """`db_path`: the home of the stack; empty, AGENT_MEMORY_HOME or the usual place. `endpoint`: empty, the stack of that home."""
+
+    db_path: str = ""
+    grpc_host: str = "127.0.0.1"
+    grpc_port: int = DEFAULT_PORT
+    log_level: str = "info"
+    endpoint: str = ""
+    token: str | None = None
+    namespace: str | None = None
+    user_id: str | None = None
+
+    def home(self, environment: Mapping[str, str]) -> Home:
+        """Where the stack keeps everything."""
+        return Home(path=Path(self.db_path).expanduser().absolute() if self.db_path else home_path(environment))
+
+    def address(self, environment: Mapping[str, str]) -> str:
+        """The endpoint that is set, or that of the stack that runs here, or the usual one."""
+        if self.endpoint:
+            return self.endpoint
+        state = read_state(self.home(environment))
+        if state and state.grpc_port and state.alive:
+            return f"http://127.0.0.1:{state.grpc_port}"
+        return DEFAULT_ENDPOINT if self.grpc_port == DEFAULT_PORT else f"http://[::1]:{self.grpc_port}"
+
+
+ENVIRONMENT = {
+    "db_path": ("MEMORY_DB_PATH",),
+    "grpc_host": ("MEMORY_GRPC_HOST",),
+    "grpc_port": ("MEMORY_GRPC_PORT",),
+    "log_level": ("MEMORY_LOG_LEVEL",),
+    "endpoint": ("MEMORY_ENDPOINT", "MEMORY_DAEMON_ADDR"),
+    "token": ("MEMORY_TOKEN", "AGENT_MEMORY_TOKEN"),
+    "namespace": ("MEMORY_NAMESPACE",),
+    "user_id": ("MEMORY_USER_ID",),
+}
+"""Each setting's variables; the first that is set holds."""
+
+
+class BadConfig(Exception):
+    """A setting that cannot be used; the text says which, where, and why."""
+
+
+def config_path(environment: Mapping[str, str]) -> Path:
+    """The usual place of the config file."""
+    folder = environment.get("XDG_CONFIG_HOME", "").strip()
+    return (Path(folder) if folder else Path.home() / ".config") / "agent-memory" / "config.toml"
+
+
+def load_settings(environment: Mapping[str, str], file: Path | None = None, **typed: Any) -> DaemonSettings:
+    """The settings that hold. `file` must be there when it was named; `typed` are options, None where one was not given.
+
+    Raises BadConfig.
+    """
+    given = _from_file(file or config_path(environment), required=file is not None)
+    for name, variables in ENVIRONMENT.items():
+        value = next((value for variable in variables if (value := environment.get(variable, "").strip())), None)
+        if value is not None:
+            given[name] = _number(value, variables[0]) if name == "grpc_port" else value
+    given |= {name: value for name, value in typed.items() if value is not None}
+    try:
+        settings = msgspec.convert(given, DaemonSettings)
+    except msgspec.ValidationError as error:
+        raise BadConfig(str(error)) from None
+    if settings.log_level.lower() not in LEVELS:
+        raise BadConfig(f"log_level is one of {', '.join(LEVELS)}, not {settings.log_level!r}")
+    if not 0 < settings.grpc_port < 65_536:
+        raise BadConfig(f"grpc_port is 1 to 65535, not {settings.grpc_port}")
+    return msgspec.structs.replace(settings, log_level=settings.log_level.lower())
+
+
+def _from_file(file: Path, *, required: bool) -> dict[str, Any]:
+    """What the file says of our settings. Others, of older daemons, may stand there and mean nothing."""
+    try:
+        told = tomllib.loads(file.read_text(encoding="utf-8-sig"))
+    except (FileNotFoundError, NotADirectoryError) as error:
+        if required:
+            raise BadConfig(f"{file} cannot be read: {error.strerror}") from None
+        return {}
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadConfig(f"{file} cannot be read: {error}") from None
+    return {name: told[name] for name in ENVIRONMENT if name in told}
+
+
+def _number(value: str, variable: str) -> int:
+    try:
+        return int(value)
+    except ValueError:
+        raise BadConfig(f"{variable} is a number, not {value!r}") from None

@@ -1,0 +1,193 @@
+"""`agent-memory hooks`: put them into a coding agent's settings, take them out, see what waits, deliver it."""
+
+import difflib
+import os
+import shlex
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+import typer
+
+from agent_memory.cli.daemon.settings import BadConfig, DaemonSettings, load_settings
+from agent_memory.cli.hooks.claude_settings import PROGRAM, BadSettings, installed, with_hooks, without_hooks
+from agent_memory.cli.hooks.delivery import Delivery, Server, connected, flush
+from agent_memory.cli.hooks.spool import Spool, spool_of
+from agent_memory.cli.output import CommandError, note
+from agent_memory.client.errors import MemoryClientError
+
+AGENT = "claude-code"
+NOT_RUNNING = 3
+FLUSH_SECONDS = 60.0
+
+app = typer.Typer(no_args_is_help=True, help="Hooks of coding agents: install, remove, look, deliver.")
+AgentName = Annotated[str, typer.Argument(metavar="AGENT", help=f"Whose hooks: {AGENT}.")]
+SettingsFile = Annotated[
+    Path | None, typer.Option("--settings", help="Its settings; default ~/.claude/settings.json.", show_default=False)
+]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would change, change nothing.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable.")]
+
+
+@app.command("install")
+def install(
+    agent: AgentName,
+    dry_run: DryRun = False,
+    settings: SettingsFile = None,
+    program: Annotated[str, typer.Option("--program", help="The hook program; default the one of this installation.")] = "",
+) -> None:
+    """Have every session recorded from now on. What else is in the settings stays, and the file from before is kept beside it."""
+    file = _settings_of(agent, settings)
+    before = _read(file)
+    command = f"{shlex.quote(program or _program())} --agent {AGENT}"
+    _change(file, before, _changed(file, lambda: with_hooks(before, command)), dry_run)
+
+
+@app.command("uninstall")
+def uninstall(agent: AgentName, dry_run: DryRun = False, settings: SettingsFile = None) -> None:
+    """Take our hooks out again, and nothing else."""
+    file = _settings_of(agent, settings)
+    before = _read(file)
+    _change(file, before, _changed(file, lambda: without_hooks(before)), dry_run)
+
+
+@app.command("status")
+def status(settings: SettingsFile = None, as_json: AsJson = False) -> None:
+    """Show which hooks are installed, whether the timeline answers, and what waits to be delivered."""
+    file = _settings_of(AGENT, settings)
+    try:
+        hooks, fault = installed(_read(file)), ""
+    except (CommandError, BadSettings) as error:
+        hooks, fault = [], str(error)
+    held, spool, server = _here()
+    try:
+        connected(server, (held.namespace, held.user_id), 1.0).close()
+        silence = ""
+    except MemoryClientError as error:
+        silence = str(error)
+    told = {
+        "settings": str(file),
+        "hooks": hooks,
+        "problem": fault,
+        "endpoint": server.endpoint,
+        "answers": not silence,
+        "waiting": len(spool.waiting()),
+        "refused": [str(refused) for refused in spool.refused()],
+        "spool": [str(folder) for folder in spool.folders],
+    }
+    print(msgspec.json.encode(told).decode() if as_json else "\n".join(_status_lines(told, silence)))
+
+
+@app.command("flush")
+def flush_(as_json: AsJson = False) -> None:
+    """Deliver what waits. Exit code 3 when nobody answers, 4 when some of it was refused."""
+    _, spool, server = _here()
+    outcome = flush(spool, server, FLUSH_SECONDS)
+    print(msgspec.json.encode(outcome).decode() if as_json else delivered_line(outcome))
+    if outcome.left:
+        raise CommandError(
+            f"{outcome.left} still waiting: {outcome.why}", hint="start the stack with `agent-memory up`", code=NOT_RUNNING
+        )
+    if outcome.refused:
+        raise SystemExit(4)
+
+
+def deliver_waiting(home: Path, endpoint: str, token: str | None) -> None:
+    """At the start of a stack: what hooks have left for it. Says what came of it, where something waited."""
+    spool = spool_of(os.environ, home)
+    if not spool.waiting():
+        return
+    outcome = flush(spool, Server(endpoint=endpoint, token=token), FLUSH_SECONDS)
+    note(delivered_line(outcome) + (f" ({outcome.why})" if outcome.why else ""))
+
+
+def delivered_line(outcome: Delivery) -> str:
+    """What came of it, in words."""
+    return f"hooks: {outcome.delivered} delivered, {outcome.refused} refused, {outcome.left} waiting"
+
+
+def _status_lines(told: dict[str, Any], silence: str) -> list[str]:
+    hooks = ", ".join(told["hooks"]) or f"none (install them with: agent-memory hooks install {AGENT})"
+    lines = [f"hooks     {told['problem'] or hooks}", f"settings  {told['settings']}"]
+    lines += [f"timeline  {told['endpoint']} {silence or 'answers'}", f"waiting   {told['waiting']}"]
+    return lines + ([f"refused   {len(told['refused'])}, the newest: {told['refused'][-1]}"] if told["refused"] else [])
+
+
+def _here() -> tuple[DaemonSettings, Spool, Server]:
+    try:
+        held = load_settings(os.environ)
+    except BadConfig as error:
+        raise CommandError(str(error)) from None
+    spool = spool_of(os.environ, held.home(os.environ).path)
+    return held, spool, Server(endpoint=held.address(os.environ), token=held.token)
+
+
+def _settings_of(agent: str, given: Path | None) -> Path:
+    if agent != AGENT:
+        raise CommandError(f"hooks of {agent!r} are not known", hint=f"known: {AGENT}", code=2)
+    folder = os.environ.get("CLAUDE_CONFIG_DIR", "").strip()
+    usual = (Path(folder) if folder else Path.home() / ".claude") / "settings.json"
+    # A link stays one: what it points to is changed.
+    return (given or usual).expanduser().resolve()
+
+
+def _program() -> str:
+    beside = Path(sys.executable).parent / PROGRAM
+    return str(beside) if beside.exists() else shutil.which(PROGRAM) or PROGRAM
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        told = msgspec.json.decode(file.read_bytes().strip() or b"{}")
+    except FileNotFoundError:
+        return {}
+    except (OSError, msgspec.DecodeError) as error:
+        raise CommandError(f"{file} cannot be read: {error}", hint="nothing was changed; repair it first") from None
+    if not isinstance(told, dict):
+        raise CommandError(f"{file} holds no object", hint="nothing was changed; repair it first")
+    return told
+
+
+def _changed(file: Path, change: Any) -> dict[str, Any]:
+    try:
+        changed: dict[str, Any] = change()
+    except BadSettings as error:
+        raise CommandError(f"{file}: {error}", hint="nothing was changed; repair it first") from None
+    return changed
+
+
+def _change(file: Path, before: dict[str, Any], after: dict[str, Any], dry_run: bool) -> None:
+    if before == after:
+        print(f"{file} is as it should be")
+        return
+    if dry_run:
+        old, new = (_text(settings).splitlines() if settings else [] for settings in (before, after))
+        print("\n".join(difflib.unified_diff(old, new, str(file), f"{file} (new)", lineterm="")))
+        return
+    try:
+        _write(file, _text(after))
+    except OSError as error:
+        raise CommandError(f"{file} cannot be written: {error.strerror}") from None
+    print(f"changed {file}")
+
+
+def _write(file: Path, text: str) -> None:
+    """Replaces the file at once; what it was stays beside it."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    fresh = file.with_name(f"{file.name}.new")
+    fresh.write_text(text, encoding="utf-8")
+    if file.exists():
+        shutil.copymode(file, fresh)
+        backup = file.with_name(f"{file.name}.{time.strftime('%Y%m%d-%H%M%S')}.bak")
+        shutil.copy2(file, backup)
+        note(f"the settings from before are in {backup}")
+    with fresh.open("rb") as opened:
+        os.fsync(opened.fileno())
+    os.replace(fresh, file)
+
+
+def _text(settings: dict[str, Any]) -> str:
+    return msgspec.json.format(msgspec.json.encode(settings), indent=2).decode() + "\n"

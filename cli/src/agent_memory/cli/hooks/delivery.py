@@ -1,0 +1,148 @@
+"""Reports go from the spool into the timeline, once each however often it is tried."""
+
+import socket
+import time
+from collections.abc import Callable, Iterator
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from agent_memory.cli.hooks.spool import Report, Spool
+from agent_memory.client.endpoint import parse_endpoint
+from agent_memory.client.errors import (
+    ConnectionFailed,
+    InvalidRequest,
+    MemoryClientError,
+    SerializationFailed,
+)
+from agent_memory.client.program import Retry
+
+if TYPE_CHECKING:
+    from agent_memory.client.grpc_clients import SyncTimelineClient
+
+TOGETHER = 200
+"""Reports that go in one call."""
+
+
+class Server(msgspec.Struct, frozen=True, kw_only=True):
+    """Where to deliver, and as whom."""
+
+    endpoint: str
+    token: str | None = None
+
+
+class Delivery(msgspec.Struct, kw_only=True):
+    """What came of it. `left`: still waiting; `why`: what keeps them, where something does."""
+
+    delivered: int = 0
+    refused: int = 0
+    left: int = 0
+    why: str = ""
+
+
+class Deadline:
+    """`left()`: seconds until it is over, at least 0."""
+
+    def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._end = clock() + seconds
+
+    def left(self) -> float:
+        return max(0.0, self._end - self._clock())
+
+
+def deliver(spool: Spool, files: list[Path], server: Server, deadline: Deadline) -> Delivery:
+    """Send what these files hold, as far as the time suffices. Never raises for what the server does."""
+    outcome = Delivery(left=len(files))
+    for scope, batch in _batches(spool, files, outcome):
+        if deadline.left() < 0.02:
+            outcome.why = "there was no time left"
+            break
+        try:
+            _send(spool, batch, scope, server, deadline, outcome)
+        except MemoryClientError as error:
+            outcome.why = str(error)
+            break
+    return outcome
+
+
+def flush(spool: Spool, server: Server, seconds: float) -> Delivery:
+    """Send all that waits."""
+    return deliver(spool, spool.waiting(), server, Deadline(seconds))
+
+
+Scope = tuple[str | None, str | None]
+Batch = list[tuple[Path, Report]]
+
+
+def _batches(spool: Spool, files: list[Path], outcome: Delivery) -> Iterator[tuple[Scope, Batch]]:
+    """Reports of one scope at a time. What is no report is set aside."""
+    for start in range(0, len(files), TOGETHER):
+        loaded: Batch = []
+        for file in files[start : start + TOGETHER]:
+            try:
+                report = spool.read(file)
+            except msgspec.MsgspecError as error:
+                _set_aside(spool, file, f"not a report: {error}", outcome)
+                continue
+            if report is None:
+                outcome.left -= 1
+            else:
+                loaded.append((file, report))
+        for scope, batch in groupby(loaded, key=lambda one: (one[1].namespace, one[1].user_id)):
+            yield scope, list(batch)
+
+
+def _send(spool: Spool, batch: Batch, scope: Scope, server: Server, deadline: Deadline, outcome: Delivery) -> None:
+    with connected(server, scope, deadline.left()) as timeline:
+        try:
+            timeline.ingest_batch([event for _, report in batch for event in report.events])
+        except (InvalidRequest, SerializationFailed):
+            # One of them is at fault; the others must not wait for it.
+            for file, report in batch:
+                _send_alone(spool, file, report, timeline, outcome)
+            return
+    for file, _ in batch:
+        _done(spool, file, outcome)
+
+
+def _send_alone(spool: Spool, file: Path, report: Report, timeline: "SyncTimelineClient", outcome: Delivery) -> None:
+    try:
+        for event in report.events:
+            timeline.ingest(event)
+    except (InvalidRequest, SerializationFailed) as error:
+        _set_aside(spool, file, str(error), outcome)
+    else:
+        _done(spool, file, outcome)
+
+
+def _done(spool: Spool, file: Path, outcome: Delivery) -> None:
+    spool.done(file)
+    outcome.delivered += 1
+    outcome.left -= 1
+
+
+def _set_aside(spool: Spool, file: Path, reason: str, outcome: Delivery) -> None:
+    spool.refuse(file, reason)
+    outcome.refused += 1
+    outcome.left -= 1
+
+
+def connected(server: Server, scope: Scope, seconds: float) -> "SyncTimelineClient":
+    """A client that tries once and gives up after this time. Raises InvalidEndpoint; ConnectionFailed when nobody listens."""
+    _knock(server.endpoint, seconds)
+    # Only now is it worth the time that gRPC takes to load.
+    from agent_memory.client.grpc_clients import SyncTimelineClient  # noqa: PLC0415
+
+    namespace, user_id = scope
+    return SyncTimelineClient(server.endpoint, server.token, namespace, user_id, retry=Retry(attempts=1), timeout=seconds)
+
+
+def _knock(endpoint: str, seconds: float) -> None:
+    host, _, port = parse_endpoint(endpoint).target.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=max(seconds, 0.01)).close()
+    except OSError as error:
+        raise ConnectionFailed(f"no answer from {endpoint}: {error.strerror or error}") from None

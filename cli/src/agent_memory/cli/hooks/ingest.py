@@ -1,0 +1,170 @@
+"""`memory-ingest`: reads what a hook says on standard input, and never stands in the way of who runs it.
+
+It always answers {"continue":true} and exits with 0 within a second. What a hook said is on disk before the first attempt to
+deliver it, and stays there until it was delivered: by this run, by a later one, by `agent-memory hooks flush`, or when the
+stack starts.
+"""
+
+import os
+import select
+import sys
+import threading
+import time
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from agent_memory.cli.daemon.settings import BadConfig, DaemonSettings, load_settings
+from agent_memory.cli.hooks.delivery import Deadline, Server, connected, deliver
+from agent_memory.cli.hooks.reports import NoReport, event_of, report_of
+from agent_memory.cli.hooks.spool import Report, Spool, spool_of
+from agent_memory.client.hook_events import HookEvent, HookEventType, map_hook_event
+from agent_memory.client.toc import Event
+
+ANSWER = b'{"continue":true}\n'
+SECONDS = 0.85
+"""From the start of the process to its end, whatever happens."""
+LISTENING_SECONDS = 0.3
+DELIVERING_SECONDS = 0.4
+_TURN_ENDS = frozenset({"Stop", "SessionEnd"})
+
+
+def main() -> None:
+    """The program."""
+    threading.Thread(target=_give_up_in_time, daemon=True).start()
+    _answer()
+    try:
+        remember(_listen(LISTENING_SECONDS), sys.argv[1:])
+    except Exception as error:  # noqa: BLE001 (whatever is wrong here must not stop an agent)
+        _say(f"{type(error).__name__}: {error}")
+    finally:
+        os._exit(0)
+
+
+def remember(raw: bytes, arguments: list[str]) -> None:
+    """Keeps what a hook said, and delivers it. Raises OSError when it can be neither kept nor delivered."""
+    if not raw.strip():
+        return
+    settings = _settings()
+    spool = spool_of(os.environ, settings.home(os.environ).path)
+    agent = next((after for name, after in pairwise(arguments) if name == "--agent"), None)
+    try:
+        events = events_of(raw, time.time_ns() // 1_000_000, agent)
+    except NoReport as reason:
+        _say(f"{reason}; kept in {spool.keep_unreadable(raw, str(reason))}")
+        return
+    if events:
+        _deliver(spool, Report(events=events, namespace=settings.namespace, user_id=settings.user_id), settings)
+
+
+def events_of(raw: bytes, now_ms: int, agent: str | None) -> list[Event]:
+    """What a hook reports, oldest first; at the end of a turn, what the assistant said in it too. Raises NoReport."""
+    told = report_of(raw)
+    event = event_of(told, now_ms, agent)
+    if event is None:
+        return []
+    if told["hook_event_name"] not in _TURN_ENDS:
+        return [event]
+    return [*_answers(told, event), event]
+
+
+def _answers(told: dict[str, Any], end: Event) -> list[Event]:
+    # Loaded at the end of a turn alone: no other hook needs to read transcripts.
+    from agent_memory.cli.hooks.transcripts import last_answers  # noqa: PLC0415
+
+    place = told.get("transcript_path")
+    try:
+        said = last_answers(Path(place).expanduser(), end.session_id, end.agent) if isinstance(place, str) and place else []
+    except OSError as error:
+        _say(f"{place} cannot be read: {error.strerror}")
+        said = []
+    last = told.get("last_assistant_message")
+    if isinstance(last, str) and last.strip() and not any(answer.text.strip() == last.strip() for answer in said):
+        hook = HookEvent(end.session_id, HookEventType.ASSISTANT_RESPONSE, last, timestamp_ms=end.timestamp_ms - 1)
+        said.append(map_hook_event(hook.with_agent(end.agent) if end.agent else hook))
+    return said
+
+
+def _deliver(spool: Spool, report: Report, settings: DaemonSettings) -> None:
+    deadline = Deadline(DELIVERING_SECONDS)
+    server = Server(endpoint=settings.address(os.environ), token=settings.token)
+    try:
+        mine = spool.keep(report)
+    except OSError as error:
+        _say(f"nothing can be kept here: {error}")
+        with connected(server, (report.namespace, report.user_id), deadline.left()) as timeline:
+            timeline.ingest_batch(report.events)
+        return
+    outcome = deliver(spool, [mine], server, deadline)
+    if outcome.delivered:
+        # Somebody listens: what waits from before goes now, as much as there is time for.
+        outcome = deliver(spool, spool.waiting(), server, deadline)
+    if outcome.why:
+        _say(f"{outcome.left} waiting in {mine.parent}: {outcome.why}")
+
+
+def _settings() -> DaemonSettings:
+    """What holds; where the file or the environment cannot be used, what is left without it."""
+    for file in (None, Path(os.devnull)):
+        try:
+            return load_settings(os.environ, file)
+        except BadConfig as error:
+            _say(f"{error}; going on without it")
+    return DaemonSettings()
+
+
+def _listen(seconds: float) -> bytes:
+    """Standard input to its end, or as much as comes in this time: some agents leave it open."""
+    deadline = Deadline(seconds)
+    said = b""
+    while select.select([0], [], [], deadline.left())[0]:
+        piece = os.read(0, 1_048_576)
+        if not piece:
+            break
+        said += piece
+        if said.endswith(b"}\n") and _is_whole(said):
+            break
+    return said
+
+
+def _is_whole(said: bytes) -> bool:
+    try:
+        report_of(said)
+    except NoReport:
+        return False
+    return True
+
+
+def _answer() -> None:
+    try:
+        os.write(1, ANSWER)
+    except OSError as error:
+        _say(f"nobody reads the answer: {error.strerror}")
+
+
+def _say(text: str) -> None:
+    """For people who look: agents show standard error when asked to."""
+    try:
+        os.write(2, f"memory-ingest: {text}\n".encode(errors="replace"))
+    except OSError:
+        # There is nobody left to tell.
+        return
+
+
+def _give_up_in_time() -> None:
+    time.sleep(max(0.0, SECONDS - _age()))
+    os._exit(0)
+
+
+def _age() -> float:
+    """Seconds since this process was started, where the system tells; else what an interpreter usually takes."""
+    try:
+        with open("/proc/self/stat", "rb") as opened:
+            started = int(opened.read().rpartition(b")")[2].split()[19]) / os.sysconf("SC_CLK_TCK")
+        return time.clock_gettime(time.CLOCK_BOOTTIME) - started
+    except (OSError, AttributeError):
+        return 0.15
+
+
+if __name__ == "__main__":
+    main()
