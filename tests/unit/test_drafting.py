@@ -1,5 +1,6 @@
 """Segments and periods put into words without a model."""
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 from agent_memory.contracts.toc import Bullet
 from agent_memory.runtime.embed_hash import HashEmbedder
 from agent_memory.runtime.embed_vectors import unpacked
+from agent_memory.summarizer.draft_text import spans
 from agent_memory.summarizer.drafting import (
     ChildDraft,
     Said,
@@ -192,6 +194,28 @@ def test_whatever_was_said_spans_are_exact_and_begin_and_end_with_sentences(even
         assert 0 <= span.start < span.end <= len(texts[span.event_id])
         excerpt = texts[span.event_id][span.start : span.end]
         assert excerpt == excerpt.strip()
+        sentences = spans(next(one for one in everything if one.event_id == span.event_id))
+        assert span.start in {start for start, _ in sentences}
+        assert bullet.text.endswith(" …") or span.end in {end for _, end in sentences}
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        ("Dr. Meyer comes at 5 p.m. on Monday. Bring e.g. the invoice.", 2),
+        ("Frau Schneider braucht ihn am 15. März. Danach nicht mehr.", 2),
+        ("1. Stop the service.\n2. Run the migration.", 2),
+        ("I met the supplier of the new machines in the\nafternoon. It went well.", 2),
+        ("数据库已经迁移。备份完成了。", 2),
+    ],
+)
+def test_a_full_stop_that_ends_no_sentence_parts_none(text: str, count: int) -> None:
+    assert len(sentence_spans(text)) == count
+
+
+def test_a_sentence_that_leans_on_the_one_before_is_shown_with_it() -> None:
+    events = said("The migration script holds a lock on the orders table. That lock blocked the checkout for 12 minutes.")
+    assert excerpts(drafted(events), events) == [events[0].text]
 
 
 @given(ANY_TEXT)
@@ -235,6 +259,14 @@ def test_a_period_quotes_its_parts_with_their_grips_one_of_each_first() -> None:
 def test_the_summary_of_a_period_names_topics_once_and_says_what_its_parts_say() -> None:
     summary = draft_period("week", PARTS).summary
     assert summary == "The main topics of the week were rust ownership, database and parser. Part 1 ends well. Part 2 ends well."
+
+
+def test_topics_of_a_period_keep_their_capitals() -> None:
+    german = [
+        child(number, {"rechnung": 1.0, "datev-export": 0.9}, "Der DATEV-Export und die Rechnung sind fertig.") for number in (1, 2)
+    ]
+    parts = [msgspec.structs.replace(one, summary="Es ging um Rechnung und DATEV-Export. Der Export ist fertig.") for one in german]
+    assert draft_period("day", parts).summary.startswith("An diesem Tag ging es um Rechnung und DATEV-Export.")
 
 
 def test_a_period_of_one_part_says_what_that_says_and_one_of_none_nothing() -> None:

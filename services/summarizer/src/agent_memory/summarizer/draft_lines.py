@@ -18,6 +18,7 @@ _LETTER = rf"(?:[^\W_{UNSPACED}]|[{_MARKS}])"
 _TOKEN = re.compile(
     rf"{_LETTER}+(?:['’\-.&]{_LETTER}+)*[+#]{{0,2}}|[{_KATAKANA}]+|[{_HAN}]+|(?:(?![{_KATAKANA}{_HAN}])[{UNSPACED}])+|[^\s]"
 )
+_NUMBER = re.compile(r"[\d.,\-]+(?:[ap]m|st|nd|rd|th|h|min|s|ms|kg|g|km|m|cm|mm|gb|mb|kb|k|x)?")
 _UNSPACED = re.compile(rf"[{UNSPACED}]")
 _HAN_START = re.compile(rf"[{_HAN}]")
 _LANGUAGES = tuple(draft_words.FUNCTION.items())
@@ -35,13 +36,16 @@ class Lexicon:
         self.polite = frozenset[str]().union(*(draft_words.FILLERS[one] for one in known))
         self.faint = frozenset(term(word) for one in known for word in draft_words.FAINT[one])
         self.english = "en" in known
+        self.german = self.main == "de"
+        self.japanese = "ja" in languages
 
 
 class Run(msgspec.Struct, frozen=True):
-    """Words that stand together, and the word or sign before them, folded; empty at the beginning of a sentence."""
+    """Words that stand together, and the word or sign before and after them, folded; empty at the borders of a sentence."""
 
     before: str
     words: tuple[str, ...]
+    after: str = ""
 
 
 class Line(msgspec.Struct, frozen=True):
@@ -97,7 +101,7 @@ def line_of(text: str, known: Lexicon) -> Line:
         elif letter.isalnum():
             size += 1
             own = own or word in draft_words.OWN
-            if not (letter.isdigit() and not any(map(str.isalpha, token))):
+            if not (letter.isdigit() and _NUMBER.fullmatch(word)):
                 if len(word) > 1 and word not in known.silent:
                     opener = opener if run else before
                     run.append(token)
@@ -109,10 +113,10 @@ def line_of(text: str, known: Lexicon) -> Line:
             if len(run) == 1 and _is_address(opener, run[0], token, known):
                 addressed.append(term(run[0]))
             else:
-                runs.append(Run(opener, tuple(run)))
+                runs.append(Run(opener, tuple(run), word))
             run = []
         if is_unspaced(letter):
-            runs += (Run(before, (piece,)) for piece in _pieces(token))
+            runs += (Run(before, (piece,)) for piece in _pieces(token, known))
         before = word
         first = first or word
     found = frozenset(one for each in runs for word in each.words for one in terms(word))
@@ -157,13 +161,11 @@ def _is_katakana(letter: str) -> bool:
     return "\u30a1" <= letter <= "\u30ff"
 
 
-def _pieces(token: str) -> list[str]:
-    """Terms of a run of characters without spaces: katakana as they are, Han between those that mostly join others."""
+def _pieces(token: str, known: Lexicon) -> list[str]:
+    """Terms of characters without spaces: katakana as they are, Han between what joins it in Chinese; in Japanese, kana do."""
     if "\u3041" <= token[0] <= "\u3096":
         return []
-    if not _HAN_START.match(token[0]):
-        return [token] if len(token) > 1 else []
-    parts = "".join(" " if one in draft_words.HAN_FUNCTION else one for one in token).split()
+    parts = [token] if known.japanese or not _HAN_START.match(token[0]) else draft_words.HAN_JOINING.split(token)
     return [part for part in parts if len(part) > 1]
 
 

@@ -5,13 +5,15 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from agent_memory.contracts.toc import Bullet, NodeLevel
-from agent_memory.summarizer.draft_lines import Lexicon, lexicon, line_of
+from agent_memory.summarizer.draft_lines import Lexicon, lexicon, line_of, term
 from agent_memory.summarizer.draft_picks import picked, shared
 from agent_memory.summarizer.draft_topics import NAMED, is_topics_sentence, topics_sentence
 from agent_memory.summarizer.drafts import ChildDraft, PeriodDraft
 from agent_memory.summarizer.extractive import sentences
 
 MOST_KEYWORDS = 10
+CONSIDERED = 30
+"""Keywords that bullets are chosen by."""
 FEWEST_BULLETS, MOST_BULLETS = 3, 5
 MOST_CHILDREN = 60
 """Children whose bullets are considered: those under which most events lie."""
@@ -38,7 +40,7 @@ def _share(child: ChildDraft) -> float:
 
 def _merged(children: Sequence[ChildDraft]) -> dict[str, float]:
     """Keywords of all children, each weighed by the child's events, the heaviest first with weight 1. One that is a part of a
-    heavier one is left out.
+    heavier one, or has such a part, is left out.
     """
     weights: defaultdict[str, float] = defaultdict(float)
     for child in children:
@@ -48,9 +50,15 @@ def _merged(children: Sequence[ChildDraft]) -> dict[str, float]:
     order = sorted(weights, key=lambda word: (-weights[word], word))
     kept: list[str] = []
     for word in order:
-        if len(kept) < 3 * MOST_KEYWORDS and not any(set(word.split()) <= set(other.split()) for other in kept):
+        if len(kept) < CONSIDERED and not any(_within(word, other) for other in kept):
             kept.append(word)
     return {word: round(weights[word] / weights[kept[0]], 4) or 0.0001 for word in kept}
+
+
+def _within(word: str, other: str) -> bool:
+    """Whether all that one keyword speaks of is in another, or the other way round."""
+    one, two = ({term(part) for part in each.split()} for each in (word, other))
+    return one <= two or two <= one
 
 
 def _bullets(children: Sequence[ChildDraft], keywords: dict[str, float], known: Lexicon) -> tuple[Bullet, ...]:
@@ -80,11 +88,21 @@ def _summary(level: NodeLevel, children: Sequence[ChildDraft], keywords: dict[st
     """What it was mostly about, and how the parts that are most of it begin."""
     if len(children) == 1:
         return children[0].summary
-    names = topics_sentence(list(keywords)[:NAMED], known.main, level)
+    texts = [text for child in children for text in (child.summary, *(bullet.text for bullet in child.bullets))]
+    names = topics_sentence([_as_written(word, texts) for word in list(keywords)[:NAMED]], known.main, level)
     weights = [_share(child) * sum(keywords.get(word, 0.0) for word in child.keywords) for child in children]
     leading = sorted(range(len(children)), key=lambda at: (-weights[at], at))[:LED]
     leads = [_lead(children[at].summary) for at in sorted(leading)]
     return " ".join(dict.fromkeys(text for text in (names, *leads) if text))
+
+
+def _as_written(word: str, texts: Sequence[str]) -> str:
+    """A keyword with the capitals that it was first written with."""
+    for text in texts:
+        at = text.lower().find(word)
+        if at >= 0 and text[at : at + len(word)].lower() == word:
+            return text[at : at + len(word)]
+    return word
 
 
 def _lead(summary: str) -> str:

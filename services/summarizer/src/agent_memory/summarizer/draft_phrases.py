@@ -18,10 +18,14 @@ AGAIN = 0.25
 """What saying it once more within an event counts."""
 LONGER = (1.0, 1.5, 1.45)
 """A phrase of several words says more than each of them; a third word must be as telling as the others."""
+ACRONYM = 6
+"""Longer words in capitals alone are loud, not names."""
+CANDIDATES = 6
+"""Looked at for each phrase that is wanted."""
 SPOKEN_TO = 0.2
 """What the name of somebody counts who is spoken to: he is there, he is not what it is about."""
-UNSURE = 0.6
-"""What several words count as a phrase when no article or preposition stands before them."""
+PLAIN, UNSURE = 0.8, 0.5
+"""What several words count as a phrase when no article or preposition stands before them, and when more words stand beside them."""
 REPLACES = 0.45
 """So much of a word's weight must a longer phrase have that is shown for it."""
 _OPENERS = frozenset(("", '"', "“", "„", "(", "–", "—", "-", ":", "*", ".", "!", "?"))
@@ -57,7 +61,7 @@ class Tally:
             self._addressed.update(line.addressed)
             for run in line.runs:
                 self._judge(run)
-                for terms, text, sure in _grams(run):
+                for terms, text, sure in _grams(run, self._known.german):
                     here[terms] += sure
                     self._looks[terms][text] += 1
         for terms, count in here.items():
@@ -72,7 +76,7 @@ class Tally:
 
     def phrases(self, most: int) -> list[Phrase]:
         """The heaviest first, none within another. Where a longer one has nearly the weight of a word, it stands for the word."""
-        scored = sorted(((-self._score(terms), at, terms) for at, terms in enumerate(self._said)))[: 20 * most]
+        scored = sorted(((-self._score(terms), at, terms) for at, terms in enumerate(self._said)))[: CANDIDATES * most]
         taken: list[Phrase] = []
         for negative, _, terms in scored:
             within = [at for at, other in enumerate(taken) if _overlap(other.terms, terms)]
@@ -84,14 +88,16 @@ class Tally:
         return taken
 
     def _judge(self, run: Run) -> None:
-        """What stands before a run tells whether it begins with a noun or a verb; a capital within a sentence, a name."""
-        head = term(run.words[0])
+        """What stands around a run tells whether it begins and ends with a noun or a verb; a capital within a sentence, a name."""
+        last = term(run.words[-1])
         if run.before in draft_words.BEFORE_NOUNS:
-            self._noun[term(run.words[-1])] += 1
+            self._noun[last] += 1
         elif run.before in draft_words.BEFORE_VERBS:
-            self._noun[head] -= 1
+            self._noun[term(run.words[0])] -= 1
+        if _ends_with_verb(run):
+            self._noun[last] -= 2
         for at, word in enumerate(run.words):
-            if word[0].isupper() and (at or run.before not in _OPENERS):
+            if word[0].isupper() and (at or run.before not in _OPENERS) and not (len(word) > ACRONYM and word.isupper()):
                 self._proper[term(word)] += 1
 
     def _tells(self, one: str) -> float:
@@ -131,26 +137,37 @@ class Tally:
         return " ".join(word[0].upper() + word[1:] if self._proper[term(word)] else word for word in text.split())
 
 
-def _grams(run: Run) -> Iterator[tuple[Terms, str, float]]:
-    """Phrases within a run, each with its look and how sure it is that it is one. None begins with what the word before tells to be
-    a verb.
+def _grams(run: Run, german: bool) -> Iterator[tuple[Terms, str, float]]:
+    """Phrases within a run, each with its look and how sure it is that it is one. None begins or ends with what the words around
+    tell to be a verb; three words are one only where no others stand beside them; in German, each ends with a capital.
     """
     words = run.words
     if len(words) == 1 and is_unspaced(words[0][0]):
         yield from (((f"_{part}",), part, 1.0) for part in _parts(words[0]))
         return
-    if run.before in _OPENERS and words[0][1:].islower():
+    if run.before in _OPENERS and words[0][1:].islower() and not german:
         words = (words[0].lower(), *words[1:])
     folded = [term(word) for word in words]
     verb = run.before in draft_words.BEFORE_VERBS and run.before not in draft_words.BEFORE_NOUNS and not words[0][0].isupper()
-    noun = run.before in draft_words.BEFORE_NOUNS
+    first, last = int(verb), len(words) - _ends_with_verb(run)
     for start, word in enumerate(words):
-        yield (folded[start],), _look(words[start : start + 1]), 1.0
-        if word.endswith("ly") or (verb and start == 0):
+        yield (folded[start],), _look(words[start : start + 1]), 0.5 if german and not word[0].isupper() else 1.0
+        if start < first or word.lower().endswith("ly"):
             continue
-        for end in range(start + 2, min(start + MOST_WORDS, len(words)) + 1):
-            sure = 1.0 if noun or words[end - 1][0].isupper() else UNSURE
-            yield tuple(folded[start:end]), _look(words[start:end]), sure
+        for end in range(start + 2, min(start + MOST_WORDS, last) + 1):
+            whole = start == first and end == last
+            final = words[end - 1]
+            if (whole or end == start + 2) and not final.lower().endswith("ly") and (not german or final[0].isupper()):
+                yield tuple(folded[start:end]), _look(words[start:end]), _sure(run, whole)
+
+
+def _sure(run: Run, whole: bool) -> float:
+    return (1.0 if run.before in draft_words.BEFORE_NOUNS else PLAIN) if whole else UNSURE
+
+
+def _ends_with_verb(run: Run) -> bool:
+    """Whether an object follows, and it is no single word after an article."""
+    return run.after in draft_words.BEFORE_OBJECTS and (len(run.words) > 1 or run.before not in draft_words.BEFORE_NOUNS)
 
 
 def _parts(text: str) -> Iterator[str]:

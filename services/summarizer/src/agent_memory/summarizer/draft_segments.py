@@ -37,6 +37,8 @@ MOST_SENTENCES = 400
 SPARE = 4
 """Sentences chosen beyond those that are wanted: some turn out to be shown with their neighbours."""
 
+_ENDS = frozenset(".!?…。！？\"'”’)")
+
 
 class Sentence(msgspec.Struct, frozen=True):
     """One that may be shown: `at` is the number of its event among those read, `number` its own within the event."""
@@ -193,13 +195,24 @@ def _with_neighbours(one: Sentence, read: Read) -> list[Sentence]:
     group = [one]
     if one.line.first in draft_words.LEANING and one.number:
         before = sentences[one.number - 1]
-        if one.end - before.start <= LONG:
+        if one.end - before.start <= LONG and _adjoin(before, one, read):
             group.insert(0, before)
     if one.number + 1 < len(sentences):
         following = sentences[one.number + 1]
-        if following.end - group[0].start <= TOGETHER and following.line.terms and not _asks(following):
+        if (
+            following.end - group[0].start <= TOGETHER
+            and following.line.terms
+            and not _asks(following)
+            and _adjoin(group[-1], following, read)
+        ):
             group.append(following)
     return group
+
+
+def _adjoin(one: Sentence, following: Sentence, read: Read) -> bool:
+    """Whether one follows the other on the same line."""
+    between = read.said[one.at].text[one.end : following.start]
+    return "\n" not in between and not between.strip()
 
 
 def _bullet(group: Sequence[Sentence], said: Said) -> DraftBullet:
@@ -222,8 +235,12 @@ def _summary(read: Read, phrases: Sequence[Phrase], chosen: Sequence[tuple[Draft
 
 
 def _joined(texts: Iterable[str]) -> str:
-    parts = [text if text[-1] in '.!?…。！？"”' else f"{text}." for text in texts if text]
-    return " ".join(parts)
+    """Sentences one after the other, each with a capital and an end."""
+    joined = ""
+    for text in filter(None, texts):
+        gap = "" if not joined or joined[-1] in "。！？" else " "
+        joined += gap + text[0].upper() + text[1:] + ("" if text[-1] in _ENDS else ".")
+    return joined
 
 
 def _plain_title(said: Sequence[Said], read: Read, bullets: Sequence[DraftBullet]) -> str:

@@ -122,5 +122,8 @@ def _is_prose(line: str) -> bool:
     """Whether this reads as something that somebody said."""
     if len(line) < 2 or line[-1] in ":：{[(,\\" or _NO_PROSE.match(line):
         return False
-    bare = _ADDRESS.sub("", _LINK.sub(r"\1", line)).replace("**", "")
-    return len(_SIGNS.findall(bare)) * 12 <= len(bare) and len(_LETTERS.findall(bare)) * 5 >= len(bare) * 2
+    if _SIGNS.search(line):
+        line = _ADDRESS.sub("", _LINK.sub(r"\1", line)).replace("**", "")
+        if len(_SIGNS.findall(line)) * 12 > len(line):
+            return False
+    return len(_LETTERS.findall(line)) * 5 >= len(line) * 2

@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from agent_memory.contracts.toc import NodeLevel
 from agent_memory.summarizer.draft_phrases import Phrase
 
-MOST_KEYWORDS = 7
+FEWEST_KEYWORDS, MOST_KEYWORDS = 3, 7
+FAINTEST = 0.15
+"""Beside the heaviest: of fainter keywords there are no more than the fewest."""
 TITLE_WORDS = 6
 TITLE_CHARACTERS = 60
 NAMED = 3
@@ -77,6 +79,8 @@ def keywords_of(phrases: Sequence[Phrase], most: int = MOST_KEYWORDS) -> dict[st
     """In lower case, with weights beside the heaviest, which has 1."""
     found: dict[str, float] = {}
     for phrase in phrases:
+        if len(found) >= FEWEST_KEYWORDS and phrase.weight < FAINTEST * phrases[0].weight:
+            break
         found.setdefault(phrase.text.lower(), round(min(phrase.weight / phrases[0].weight, 1.0), 4) or 0.0001)
         if len(found) == most:
             break

@@ -1,5 +1,7 @@
 """Words that carry no subject of their own, in several languages: what key phrases are not made of."""
 
+import re
+
 _FUNCTION = {
     "en": """a about above across after again against ago all almost along also although always am among an and another any
         anybody anyone anything anyway are around as at away back be became because been before began behind being below between
@@ -22,7 +24,7 @@ _FUNCTION = {
         ob oder ohne schon sehr sein seine seinem seinen seiner seit sich sie sind so sogar soll sollen sollte sollten sondern
         sonst um und uns unser unsere unserem unseren unter viel viele vom von vor wann war waren warum was weil welche welcher
         wenn wer werde werden wie wieder will wir wird wirst wo wollen worden wurde wurden würde würden zu zum zur zwar zwischen
-        über heute gestern morgen""",
+        über heute gestern morgen zwei drei vier fünf sechs sieben acht neun zehn lasse lassen frau herr herrn""",
     "fr": """ai aient ainsi alors après assez au aucun aussi autre autres aux avant avec avoir avons avez bien car ce cela celle
         celui ces cet cette ceux chaque chez comme comment dans de déjà depuis des deux donc dont du elle elles en encore entre
         es est et étaient était étais été être eu fait faire faut il ils je jusque la le les leur leurs lors lui là ma mais me
@@ -34,14 +36,16 @@ _FUNCTION = {
         estas este esto estos estoy fue fueron ha había haber hace hacer han hasta hay he hemos la las le les lo los más me mi
         mí mis mientras mucho muchos muy nada ni no nos nosotros nuestra nuestro o os otra otro otros para pero poco por porque
         pues puede puedo qué que quien quién se sea ser será si sí siempre sin sobre solo sólo somos son soy su sus también tan
-        tanto te tener tengo ti tiene tienen toda todas todo todos tu tú tus un una uno unos usted ustedes va vamos voy y ya yo""",
+        tanto te tener tengo ti tiene tienen toda todas todo todos tu tú tus un una uno unos usted ustedes va vamos voy y ya yo
+        quiero quería necesito necesita necesitamos podemos puedes pueden""",
     "pt": """à às ainda além algo alguém algum alguma antes ao aos apenas após aquela aquele aquilo as até bem cada com como
         contra da das de dela dele deles depois desde dessa desse desta deste do dos e é ela elas ele eles em enquanto então
         entre era eram essa esse essas esses esta está estão estamos estar estas este estes estou eu faz fazer foi foram fui há
         isso isto já lhe mais mas me mesmo meu meus minha minhas muito muitos na não nas nem nenhum no nos nós nossa nosso num
         numa o onde os ou outra outro outros para pela pelas pelo pelos pode podem por porque pouco pra pro quais qual quando
         quase que quem se seja sem sempre ser será seu seus só são sobre somos sou sua suas tá também tão te tem têm temos tenho
-        ter teu tinha toda todas todo todos tu tua tudo um uma umas uns vai vamos você vocês vou""",
+        ter teu tinha toda todas todo todos tu tua tudo um uma umas uns vai vamos você vocês vou posso quero queria preciso
+        precisa precisamos podemos""",
     "it": """abbiamo ad agli ai al alla alle allo allora anche ancora avere c che chi ci cioè col come con cosa così da dagli
         dai dal dalla dalle degli dei del della delle dello dentro di dopo dove due e è ed era erano essere fa fare fra già gli
         ha hai hanno ho il in io la le lei li lo loro lui ma me meno mi mia mie mio molto ne negli nei nel nella nelle nello noi
@@ -115,7 +119,8 @@ _FAINT = {
         whole wish won wonder wondering word words worked working world worried worry worth write writing written wrong wrote
         young yesterday ago kids guys friend friends family weekend monday tuesday wednesday thursday friday saturday sunday
         january february march april june july august september october november december summer winter spring autumn vibe vibes
-        super""",
+        super support supporting supports supported impact blast moments pic pics fave tons motivated motivate motivates
+        passionate progress joy memories loves recommend recommends combining capture effort massive""",
     "de": """neue neuen neuer neues alten erste ersten zweite letzte letzten nächste nächsten wichtig wichtige richtig falsch
         kleine große ganz montag dienstag mittwoch donnerstag freitag samstag sonntag woche wochen jahr jahre tage stunden
         minuten uhr problem frage sache dinge leute freunde""",
@@ -130,19 +135,24 @@ _FAINT = {
 """Words of every conversation: part of a phrase at most, hardly ever its subject."""
 
 _BEFORE_NOUNS = """
-    a an the my your his her our their its this these those some any every each no of in on at with for about from between into
-    during against through under over der die das den dem des ein eine einen einem einer mein meine dein deine unser unsere kein
-    keine vom zum zur im am beim für mit über bei gegen um ohne le la les un une du au aux mon ma mes ton ta tes son sa ses notre
-    nos votre leur de el los las una del al mi mis tu tus su sus o os as uma uns umas do da dos na nas meu minha meus minhas seu
-    sua nosso nossa il lo gli uno della dello dei degli delle nel nella mio mia tuo tua suo con per het een mijn jouw zijn van
-    voor met
+    a an the my your his her our their its this these those some any every each no of in on at with for about from between
+    into during against through under over der die das den dem des ein eine einen einem einer mein meine dein deine unser
+    unsere kein keine vom zum zur im am beim für mit über bei gegen um ohne le la les un une du au aux mon ma mes ton ta tes
+    son sa ses notre nos votre leur de el los las una del al mi mis tu tus su sus o os as uma uns umas do da dos na nas meu
+    minha meus minhas seu sua nosso nossa il lo gli uno della dello dei degli delle nel nella mio mia tuo tua suo con per het
+    een mijn jouw zijn van voor met
 """
 _BEFORE_VERBS = """
     i you we they he she it who to will would can could should must may might shall don doesn didn not never i'm you're we're
-    they're i've we've you've i'll we'll i'd is was are were been be am being has have had let ich du er sie es wir ihr man je j'
-    tu nous vous ils elles on eu ele ela nós você yo él ella nosotros ustedes io lui lei noi voi ik wij jij hij
+    they're i've we've you've i'll we'll i'd is was are were been be am being has have had let ich du er sie es wir ihr man je
+    j' tu nous vous ils elles on eu ele ela nós você yo él ella nosotros ustedes io lui lei noi voi ik wij jij hij
 """
 
+_BEFORE_OBJECTS = """
+    a an the my your his her our their its this these those that him them me us it der die das den dem ein eine einen einem
+    sich le la les un une el los las una lo o os as um uma il het een
+"""
+"""What follows a verb more often than a noun."""
 _OWN = """
     i we my our ich wir mein meine unser unsere je nous mon ma notre yo nosotros mi nuestro eu nós meu minha nosso io noi mio nostro
     ik wij mijn ons я мы мой наш
@@ -164,7 +174,9 @@ BEFORE_VERBS = frozenset(_BEFORE_VERBS.split())
 OWN = frozenset(_OWN.split())
 LEANING = frozenset(_LEANING.split())
 ELISIONS = frozenset(_ELISIONS.split())
-HAN_FUNCTION = frozenset(
-    "的了是在我你他她它们們这這那哪有和与與就不也都很要会會能可以吗嗎呢吧啊呀把被让讓给給对對从從到得着著过過去来來说說没沒什么麼怎样樣个個一上下里裡还還又再但因为為所如果然后後时時想用请請您"
+BEFORE_OBJECTS = frozenset(_BEFORE_OBJECTS.split())
+HAN_JOINING = re.compile(
+    "我们|你们|他们|我們|你們|他們|时候|時候|因为|因為|所以|如果|可以|什么|什麼|怎么|怎麼|这个|那个|這個|那個|已经|已經|需要|建议|建議|然后|然後|但是|还是|還是|或者|一下|一个|一個"
+    "|[的了是在我你他她它们們这這那哪有和与與就不也都很要会會能可以吗嗎呢吧啊呀把被让讓给給对對从從到得着著过過去来來说說没沒什么麼怎样樣个個一上下里裡还還又再但因为為所如果然后後时時想用请請您]"
 )
-"""Characters that mostly join other words in Chinese: a term does not begin or end with one, nor hold one."""
+"""What mostly joins other words in Chinese."""

@@ -19,8 +19,9 @@ EXCERPT = 300
 CHARACTERS_A_TOKEN = 4
 _END = re.compile(r"(?<=[.!?…])\s+|(?<=[.!?…][\"'”’)\]])\s+|(?<=[。！？])\s*|\n+")
 _NO_END = re.compile(
-    r"(?:(?:^|\n)[ \t]*\d{1,3}|(?:^|[\s(])(?:[^\W\d_]|(?i:dr|mrs?|ms|prof|st|vs|no|nr|approx|ca|bzw|vgl|bspw|sr|sra|dra|e\.g|i\.e"
-    r"|z\.\s?b|d\.\s?h|u\.\s?a|p\.\s?ex)))\.$"
+    r"(?:(?:^|\n)[ \t]*\d{1,3}|(?:^|\s)(?:am|vom|zum|bis|ab|den|der|dem|seit)\s\d{1,2}"
+    r"|(?:^|[\s(])(?:[^\W\d_]|(?i:dr|mrs?|ms|prof|st|vs|no|nr|approx|ca|bzw|vgl|bspw|sr|sra|dra|e\.g|i\.e|z\.\s?b|d\.\s?h|u\.\s?a"
+    r"|p\.\s?ex)))\.$"
 )
 """A full stop that ends no sentence: after a number in a list, an initial, an abbreviation."""
 _WRAPPED = 40
@@ -60,7 +61,7 @@ def _goes_on(text: str, start: int, end: int, after: int) -> bool:
     if "\n" in text[end:after]:
         line = max(text.rfind("\n", start, end) + 1, start)
         return after - end == 1 and following.islower() and end - line >= _WRAPPED and text[end - 1] not in ".!?…:;"
-    return text[end - 1] == "." and (following.islower() or _NO_END.search(text, max(start, end - 12), end) is not None)
+    return text[end - 1] == "." and (following.islower() or _NO_END.search(text, max(start - 1, end - 12, 0), end) is not None)
 
 
 def excerpt(text: str) -> str:
