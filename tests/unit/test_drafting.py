@@ -116,6 +116,17 @@ def test_one_event_is_one_bullet() -> None:
     assert len(drafted(said("The database migration is rolled back on Friday. The replica keeps its data.")).bullets) == 1
 
 
+def test_a_long_event_has_more() -> None:
+    places = ("Berlin", "Hamburg", "Lisbon", "Porto", "Kyoto", "Osaka", "Lyon", "Turin", "Graz")
+    assert len(drafted(said(" ".join(f"The office in {place} opens its own warehouse." for place in places))).bullets) == 2
+
+
+def test_what_has_no_words_that_can_be_told_is_titled_by_its_beginning() -> None:
+    draft = drafted(said("การย้ายฐานข้อมูลจะเริ่มในวันจันทร์หน้าเวลาเก้าโมงเช้าตามแผนที่ตกลงกันไว้กับทีมปฏิบัติการแล้ว"))
+    assert draft.bullets[0].text.startswith(draft.title)
+    assert len(draft.title) <= 60
+
+
 @pytest.mark.parametrize(
     ("texts", "word"),
     [

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import msgspec
 
-from agent_memory.readmodels.words import UNSPACED, stem
+from agent_memory.readmodels.words import MAX_WORD, UNSPACED, stem
 from agent_memory.summarizer import draft_words
 
 _MARKS = "\u0300-\u036f\u0900-\u0963\u0966-\u0dff\u064b-\u065f"
@@ -94,7 +94,7 @@ def line_of(text: str, known: Lexicon) -> Line:
     opener = before = first = ""
     size, numbers, own = 0, False, False
     for token in [*_TOKEN.findall(text), ""]:
-        word = folded(token)
+        word = folded(token[:MAX_WORD])
         letter = token[:1]
         if is_unspaced(letter):
             size += (len(token) + 2) // 3
@@ -104,7 +104,7 @@ def line_of(text: str, known: Lexicon) -> Line:
             if not (letter.isdigit() and _NUMBER.fullmatch(word)):
                 if len(word) > 1 and word not in known.silent:
                     opener = opener if run else before
-                    run.append(token)
+                    run.append(token[:MAX_WORD])
                     first = first or word
                     continue
             else:
@@ -152,6 +152,11 @@ def is_unspaced(letter: str) -> bool:
     return letter >= "\u0e00" and _UNSPACED.match(letter) is not None
 
 
+def is_han(letter: str) -> bool:
+    """Whether a character is one of Chinese writing."""
+    return _HAN_START.match(letter) is not None
+
+
 @lru_cache(maxsize=256)
 def _lexicon(languages: tuple[str, ...]) -> Lexicon:
     return Lexicon(languages)
@@ -165,8 +170,8 @@ def _pieces(token: str, known: Lexicon) -> list[str]:
     """Terms of characters without spaces: katakana as they are, Han between what joins it in Chinese; in Japanese, kana do."""
     if "\u3041" <= token[0] <= "\u3096":
         return []
-    parts = [token] if known.japanese or not _HAN_START.match(token[0]) else draft_words.HAN_JOINING.split(token)
-    return [part for part in parts if len(part) > 1]
+    parts = [token] if known.japanese or not is_han(token[0]) else draft_words.HAN_JOINING.split(token)
+    return [part[:MAX_WORD] for part in parts if len(part) > 1]
 
 
 def _is_address(before: str, word: str, after: str, known: Lexicon) -> bool:

@@ -9,11 +9,13 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from agent_memory.summarizer import draft_words
-from agent_memory.summarizer.draft_lines import Lexicon, Line, Run, is_unspaced, term
+from agent_memory.summarizer.draft_lines import Lexicon, Line, Run, is_han, is_unspaced, term
 
 MOST_WORDS = 3
 MOST_CHARACTERS = 8
 """Of a phrase, in scripts with and without spaces."""
+LONGEST = 40
+"""Characters: what is longer is no word."""
 AGAIN = 0.25
 """What saying it once more within an event counts."""
 LONGER = (1.0, 1.5, 1.45)
@@ -81,8 +83,8 @@ class Tally:
         for negative, _, terms in scored:
             within = [at for at, other in enumerate(taken) if _overlap(other.terms, terms)]
             if not within:
-                if len(taken) < most and negative < 0:
-                    taken.append(Phrase(self._shown(terms), terms, -negative))
+                if len(taken) < most and negative < 0 and len(text := self._shown(terms)) <= LONGEST:
+                    taken.append(Phrase(text, terms, -negative))
             elif len(within) == 1 and _holds(terms, taken[within[0]].terms) and -negative >= REPLACES * taken[within[0]].weight:
                 taken[within[0]] = Phrase(self._shown(terms), terms, taken[within[0]].weight)
         return taken
@@ -171,7 +173,9 @@ def _ends_with_verb(run: Run) -> bool:
 
 
 def _parts(text: str) -> Iterator[str]:
-    """A run of characters itself if it is short, and what may be a term within it."""
+    """A run of characters itself if it is short, and what may be a term within it. Scripts whose words cannot be told have none."""
+    if not is_han(text[0]) and not "\u30a1" <= text[0] <= "\u30ff":
+        return
     if len(text) <= MOST_CHARACTERS:
         yield text
     if len(text) > 2 and not "\u30a1" <= text[0] <= "\u30ff":

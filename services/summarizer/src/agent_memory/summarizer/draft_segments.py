@@ -32,6 +32,8 @@ TOOL = 0.5
 """What is in a tool's result counts half."""
 CONTEXT = 0.25
 """What the words before the segment count: they tell what it goes on with."""
+SENTENCES_A_BULLET = 4
+"""Of an event that says much."""
 MOST_PHRASES = 12
 MOST_SENTENCES = 400
 SPARE = 4
@@ -129,9 +131,10 @@ def _trust(one: Said) -> float:
 
 
 def _wanted(read: Read) -> int:
-    """How many bullets: one of one event, up to five of many."""
-    events = sum(any(_tells(one.line) for one in sentences) for sentences in read.sentences)
-    return min(events, 3) if events < 10 else 4 if events < 20 else 5
+    """How many bullets: one of one event, more of a long one, up to five of many."""
+    telling = [sum(_tells(one.line) for one in sentences) for sentences in read.sentences]
+    events = sum(map(bool, telling))
+    return max(min(events, 3), min(sum(telling) // SENTENCES_A_BULLET, 3)) if events < 10 else 4 if events < 20 else 5
 
 
 def _tells(line: Line) -> bool:
@@ -245,7 +248,8 @@ def _joined(texts: Iterable[str]) -> str:
 
 def _plain_title(said: Sequence[Said], read: Read, bullets: Sequence[DraftBullet]) -> str:
     if bullets:
-        return bullets[0].text[: border(bullets[0].text, TITLE_CHARACTERS)]
+        start = bullets[0].text[: border(bullets[0].text, TITLE_CHARACTERS)]
+        return start if start == bullets[0].text else start.rpartition(" ")[0] or start
     return SMALL_TALK if read.said else CODE_ONLY if any(map(readable, said)) else NOTHING_SAID
 
 

@@ -26,7 +26,7 @@ _NO_PROSE = re.compile(
 """How headings, traces, logs and code begin."""
 _SIGNS = re.compile(r"[{}\[\]<>=;|\\/_$#@&*+~^`]")
 _LETTERS = re.compile(r"[^\W\d_]")
-_LINK = re.compile(r"!?\[([^\]]*)\]\([^)\s]*\)")
+_LINK = re.compile(r"!?\[([^\]\[]{0,200})\]\([^)\s]{0,500}\)")
 _ADDRESS = re.compile(r"\S{60,}|https?://\S+")
 _EMPHASIS = re.compile(r"\*\*|__|`+|(?<!\w)[*_](?=\w)|(?<=[\w.!?])[*_](?!\w)")
 
