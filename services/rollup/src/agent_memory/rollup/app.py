@@ -33,7 +33,7 @@ async def serve(settings: Settings, own: RollupSettings = DEFAULTS) -> None:
     log = LogReader(connections)
     zones = zones_of(settings.timeline_timezone, settings.timeline_timezones)
     keep = KeepContents(redis, zones=zones, delays=await delays(settings))
-    projection = Projection(name=CONTENTS, types=TYPES, apply=keep.apply)
+    projection = Projection(name=CONTENTS, types=TYPES, apply=keep.apply, eager_seconds=own.eager_seconds)
     runner = Runner(projection, log=log, ledger=Ledger(redis, CONTENTS), redis=redis)
     subscribe(
         broker,

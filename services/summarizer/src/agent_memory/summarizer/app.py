@@ -118,7 +118,7 @@ async def serve(settings: Settings, own: SummarizerSettings = DEFAULTS) -> None:
             *(runner.sweep for runner in runners),
             *(worker.run for worker in workers.values()),
             Refreshing(redis, view_log, commands).run,
-            revising.run,
+            *[revising.run] * own.revising_lanes,
         ],
         drain=partition_runs.drain,
         checks={"redis": answers(redis.ping), "postgres": answers(log.head)},

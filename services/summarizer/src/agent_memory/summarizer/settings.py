@@ -12,8 +12,10 @@ class SummarizerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """To the log's database."""
     models_at_once: int = 4
     """Pieces of background work of one kind that are done at the same time; each waits for a model most of its time."""
-    nodes_at_once: int = 64
+    nodes_at_once: int = 32
     """Nodes of the table of contents that are written about together; without a model it takes a moment for each."""
+    revising_lanes: int = 3
+    """Batches of nodes that are under way at a time: while one is recorded and shown, another is read."""
     claim_after_ms: int = 30_000
     """Events that a replica took and did not acknowledge for this long are taken over by another."""
 
