@@ -93,6 +93,25 @@ class System:
 
         wait_until_now(done, "every view caught up", timeout=60)
 
+    def walked(self, owner: Owner) -> Owner:
+        """The owner with the nodes and grips of the table of contents, once something is written about all of it."""
+        place = {"namespace": owner.namespace, "user_id": owner.user_id}
+        nodes: dict[str, dict[str, Any]] = {}
+
+        def written() -> bool:
+            nodes.clear()
+            level = self.asked(owner, "get", "/v1/timeline/root", **place)["nodes"]
+            while level:
+                nodes.update({one["node_id"]: one for one in level})
+                paths = [f"/v1/timeline/nodes/{one['node_id']}/children" for one in level]
+                level = [below for path in paths for below in self.asked(owner, "get", path, **place)["nodes"]]
+            return all(one["bullets"] for one in nodes.values() if one["level"] != "segment") and len(nodes) > 4
+
+        wait_until_now(written, "something is written about every period", timeout=60)
+        grips = {grip for node in nodes.values() for bullet in node["bullets"] for grip in bullet["grip_ids"]}
+        known = {**owner.known, "nodes": " ".join(nodes), "grips": " ".join(grips)}
+        return msgspec.structs.replace(owner, known=known)
+
     def seen(self, owner: Owner) -> dict[str, Any]:
         """All that is the owner's, as the owner sees it."""
         place = {"namespace": owner.namespace, "user_id": owner.user_id}
@@ -116,7 +135,8 @@ class System:
             messages = [{"role": "user", "content": f"{said} in {session}", "id": "m1", "created_at": at}]
             document = {"messages": messages, "data": {"note": said}, "context": said, **place}
             self.asked(owner, "put", f"/v1/working-memory/{session}", document)
-        events = [{"session_id": "shared", "event_id": one, "text": said, "timestamp": at} for one in ("e1", f"e-{owner.name}")]
+        told = f"{said}: we planted it behind the old house in the valley"
+        events = [{"session_id": "shared", "event_id": one, "text": told, "timestamp": at} for one in ("e1", f"e-{owner.name}")]
         self.asked(owner, "post", "/v1/events", {"events": events, **place})
         texts = ["likes tea", f"{said} at home", f"owns a boat named {owner.marker}"]
         records = [
@@ -188,6 +208,7 @@ def related(system: System, relation: str) -> tuple[Owner, Owner]:
 def test_nobody_reaches_what_is_not_theirs(system: System, relation: str) -> None:
     victim, stranger = related(system, relation)
     system.caught_up()
+    victim = system.walked(victim)
     keys = sorted((key for key in operations(system.document) if key in EXAMPLES), key=lambda key: (key in LAST, not _reads(key)))
 
     silent = {

@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 from agent_memory.cli.invariants.checks import check_all
 from agent_memory.cli.invariants.system import opened
 from agent_memory.gateway.app import connected
+from agent_memory.gateway.edges.http.edge import create_edge
 from agent_memory.gateway.settings import AuthSettings
 from agent_memory.runtime.settings import load
 from support.controls import wait_until
@@ -69,7 +70,7 @@ async def started(database_url: str, bus: OneMoreRedis, views: OneMoreRedis) -> 
     async with AsyncExitStack() as stack:
         for service in ("ingest", "indexer"):
             await stack.enter_async_context(running(service, **places, METRICS_PORT="0"))
-        app = await stack.enter_async_context(connected(load(places), AuthSettings()))
+        app = create_edge(await stack.enter_async_context(connected(load(places), AuthSettings())))
         http = await stack.enter_async_context(AsyncClient(transport=ASGITransport(app=app), base_url="http://test"))
         system = Two(bus, views, database_url, http)
 

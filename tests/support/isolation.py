@@ -72,6 +72,8 @@ OWNED: Mapping[str, Callable[[Owner], list[Any]]] = {
     "topics": lambda owner: [["drinks"]],
     "entities": lambda owner: [["tea"]],
     "extraction_strategy": lambda owner: ["discrete"],
+    "node_id": lambda owner: ["toc:year:2026", *owner.known.get("nodes", "").split()],
+    "grip_id": lambda owner: owner.known.get("grips", "grip:none").split(),
     "view_id": lambda owner: [owner.known.get("view_id", "none")],
     "task_id": lambda owner: [owner.known.get("task_id", "none")],
     "job_name": lambda owner: ["compaction", "forgetting"],
@@ -87,6 +89,7 @@ OWNED: Mapping[str, Callable[[Owner], list[Any]]] = {
 """What a name may be set to so that it names something of the owner's."""
 
 _HARMLESS = """
+version continuation_token events_before events_after
 limit offset min_position model_name context_window_max recent_messages_limit window_size optimize_query dry_run from to
 cursor agent event_type metadata role timestamp timestamp_ms mode hybrid_alpha created_at discrete_memory_extracted
 persisted_at access_count event_date extraction_strategy_config last_accessed memory_type pinned updated_at data context
@@ -108,6 +111,10 @@ EXAMPLES: Mapping[Key, Any] = {
     ("post", "/v1/events"): {"events": [{"session_id": "shared", "event_id": "e1", "text": "written by somebody else"}]},
     ("get", "/v1/events"): None,
     ("post", "/v1/timeline/search"): {"text": "tea", "limit": 100},
+    ("get", "/v1/timeline/root"): None,
+    ("get", "/v1/timeline/nodes/{node_id}"): None,
+    ("get", "/v1/timeline/nodes/{node_id}/children"): None,
+    ("get", "/v1/timeline/grips/{grip_id}"): None,
     ("get", "/v1/working-memory"): None,
     ("get", "/v1/working-memory/{session_id}"): None,
     ("put", "/v1/working-memory/{session_id}"): DOCUMENT,

@@ -83,6 +83,11 @@ class Stack:
         return self._state()
 
     @property
+    def grpc_port(self) -> int:
+        """Where the first gateway answers gRPC."""
+        return self._require_plan().grpc_port
+
+    @property
     def database_url(self) -> str:
         """Of the log."""
         return self._require_plan().database_url

@@ -38,6 +38,8 @@ def _histogram(name: str, meaning: str, buckets: tuple[float, ...], *labels: str
 # At the door
 HTTP_REQUESTS = _counter("http_requests", "Requests answered, by route template and status", "method", "route", "status")
 HTTP_SECONDS = _histogram("http_request_seconds", "From request read to answer written", FAST, "method", "route")
+GRPC_REQUESTS = _counter("grpc_requests", "Calls answered, by method and status", "method", "status")
+GRPC_SECONDS = _histogram("grpc_request_seconds", "From call read to answer made", FAST, "method")
 COMMANDS_SENT = _counter("commands_sent", "Commands put on the bus", "command")
 COMMAND_SECONDS = _histogram("command_seconds", "From sending a command to having its reply, as a caller sees it", FAST, "command")
 REPLIES_LOST = _counter("replies_lost", "Commands whose outcome was asked of the log, because no reply came in time")

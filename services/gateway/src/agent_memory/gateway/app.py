@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from importlib import import_module
-from typing import cast
+from typing import Any, cast
 
 import structlog
 import uvicorn
@@ -22,6 +22,7 @@ from agent_memory.contracts.streams import heartbeat_key
 from agent_memory.eventlog.connect import Connections
 from agent_memory.eventlog.embeddings import EmbeddingStore
 from agent_memory.eventlog.memories import MemoryLog
+from agent_memory.eventlog.neighbours import NeighbourReader
 from agent_memory.eventlog.newest import NewestReader
 from agent_memory.eventlog.reader import LogReader
 from agent_memory.eventlog.said import SaidReader
@@ -31,6 +32,7 @@ from agent_memory.gateway.auth_tokens import TokenAuthentication
 from agent_memory.gateway.bus import RedisCommandBus
 from agent_memory.gateway.compaction import RedisCompaction
 from agent_memory.gateway.contents import LoggedContents
+from agent_memory.gateway.edges.grpc import server as grpc_server
 from agent_memory.gateway.edges.http.edge import create_edge
 from agent_memory.gateway.gateway import Clock, Gateway, utc_now
 from agent_memory.gateway.ids import Ids
@@ -85,7 +87,7 @@ COLLECT_EVERY = 20_000
 """Containers made between two looks for garbage. A search makes hundreds and leaves no cycles: looking took a tenth of its time."""
 
 
-def create_app(
+def create_gateway(
     settings: Settings,
     *,
     bus: CommandBus,
@@ -108,43 +110,46 @@ def create_app(
     authenticate: Authenticate = disabled,
     new_id: Callable[[], str] | None = None,
     clock: Clock = utc_now,
-) -> ASGIApp:
-    """The HTTP application over the given ports. Opens nothing, so nothing has to be closed."""
-    return create_edge(
-        Gateway(
-            settings=settings,
-            bus=bus,
-            log=log,
-            past=past,
-            compaction=compaction,
-            sessions=sessions,
-            summaries=summaries or NothingPending(),
-            memories=memories,
-            working=working,
-            timeline=timeline,
-            contents=contents,
-            views=views,
-            jobs=jobs,
-            embedder=embedder,
-            projections=projections,
-            checks=checks,
-            tokens=tokens or Cl100k(),
-            rewriter=Rewriter(
-                completer or Unconfigured(),
-                template=settings.query_optimization_prompt_template,
-                least=settings.min_optimized_query_length,
-            ),
-            touches=Touches(bus, clock),
-            authenticate=authenticate,
-            new_id=new_id or Ids(),
-            clock=clock,
-        )
+) -> Gateway:
+    """What the doors share, over the given ports. Opens nothing, so nothing has to be closed."""
+    return Gateway(
+        settings=settings,
+        bus=bus,
+        log=log,
+        past=past,
+        compaction=compaction,
+        sessions=sessions,
+        summaries=summaries or NothingPending(),
+        memories=memories,
+        working=working,
+        timeline=timeline,
+        contents=contents,
+        views=views,
+        jobs=jobs,
+        embedder=embedder,
+        projections=projections,
+        checks=checks,
+        tokens=tokens or Cl100k(),
+        rewriter=Rewriter(
+            completer or Unconfigured(),
+            template=settings.query_optimization_prompt_template,
+            least=settings.min_optimized_query_length,
+        ),
+        touches=Touches(bus, clock),
+        authenticate=authenticate,
+        new_id=new_id or Ids(),
+        clock=clock,
     )
 
 
+def create_app(settings: Settings, **given: Any) -> ASGIApp:
+    """The HTTP application over what `create_gateway` takes."""
+    return create_edge(create_gateway(settings, **given))
+
+
 @asynccontextmanager
-async def connected(settings: Settings, auth: AuthSettings) -> AsyncIterator[ASGIApp]:
-    """The application on real servers. Starts also while they are down: then it answers 503 until they are back.
+async def connected(settings: Settings, auth: AuthSettings) -> AsyncIterator[Gateway]:
+    """The gateway on real servers. Starts also while they are down: then it answers 503 until they are back.
 
     With tokens it needs their store to start. Raises SettingsError when that cannot be asked.
     """
@@ -178,7 +183,7 @@ async def connected(settings: Settings, auth: AuthSettings) -> AsyncIterator[ASG
         stack.push_async_callback(bus.stop)
         beating = asyncio.create_task(heartbeat(redis, SERVICE, settings))
         stack.callback(beating.cancel)
-        yield create_app(
+        yield create_gateway(
             settings,
             bus=bus,
             log=reader,
@@ -198,7 +203,9 @@ async def connected(settings: Settings, auth: AuthSettings) -> AsyncIterator[ASG
             memories=MemorySearch(redis, ask=redis.together),
             timeline=TimelineSearch(redis, ask=redis.together),
             contents=LoggedContents(
-                TableOfContents(redis, zones_of(settings.timeline_timezone, settings.timeline_timezones)), SaidReader(connections)
+                TableOfContents(redis, zones_of(settings.timeline_timezone, settings.timeline_timezones)),
+                SaidReader(connections),
+                NeighbourReader(connections),
             ),
             views=LoggedViews(newest, redis, patience=settings.llm_task_timeout_minutes * 60, new_id=Ids(), clock=utc_now),
             jobs=ScheduledJobs(
@@ -276,10 +283,10 @@ class Server(uvicorn.Server):
 
 
 async def serve(settings: Settings, auth: AuthSettings) -> None:
-    """Serve HTTP until SIGTERM or SIGINT."""
-    async with connected(settings, auth) as app:
+    """Serve HTTP and gRPC until SIGTERM or SIGINT."""
+    async with connected(settings, auth) as gateway:
         config = uvicorn.Config(
-            app,
+            create_edge(gateway),
             host=settings.host,
             port=settings.port,
             http="httptools",
@@ -295,8 +302,11 @@ async def serve(settings: Settings, auth: AuthSettings) -> None:
         log = structlog.get_logger(__name__)
         for warning in warnings_of(settings, auth):
             log.warning(warning)
-        log.info("listening", host=settings.host, port=settings.port, authentication=auth.auth_mode)
+        door, addresses = await grpc_server.start(gateway, settings) if settings.grpc_enabled else (None, [])
+        log.info("listening", host=settings.host, port=settings.port, grpc=addresses, authentication=auth.auth_mode)
         await Server(config).serve()
+        if door is not None:
+            await door.stop(GRACE_SECONDS)
 
 
 def main() -> None:

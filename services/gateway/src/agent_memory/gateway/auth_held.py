@@ -33,6 +33,7 @@ from agent_memory.contracts.queries import GetEvents, ListSessions, MemoryFilter
 from agent_memory.contracts.records import MemoryRecord, Reach, Scope
 from agent_memory.eventlog.reader import EventPage, SessionPage
 from agent_memory.gateway.auth import Principal
+from agent_memory.gateway.auth_held_contents import HeldContents
 from agent_memory.gateway.auth_held_past import HeldCompaction, HeldPast
 from agent_memory.gateway.auth_held_views import HeldViews, reaches
 from agent_memory.gateway.gateway import Gateway
@@ -72,6 +73,7 @@ def held(gateway: Gateway, principal: Principal) -> Gateway:
         "memories": HeldMemories(gateway.memories, principal),
         "working": HeldWorking(gateway.working, principal),
         "timeline": HeldTimeline(gateway.timeline, principal),
+        "contents": HeldContents(gateway.contents, principal),
         "views": views,
         "jobs": HeldJobs(gateway.jobs),
     }

@@ -8,6 +8,7 @@ from redis.exceptions import RedisError
 from agent_memory.contracts.errors import Unavailable
 from agent_memory.contracts.records import Scope
 from agent_memory.contracts.toc import SEGMENT_PREFIX, Grip, TocNode
+from agent_memory.eventlog.neighbours import Around, NeighbourReader
 from agent_memory.eventlog.said import SaidReader
 from agent_memory.readmodels.contents_reads import TableOfContents, canonical, shown
 
@@ -15,9 +16,10 @@ from agent_memory.readmodels.contents_reads import TableOfContents, canonical, s
 class LoggedContents:
     """The port `Contents` over Redis and the log."""
 
-    def __init__(self, toc: TableOfContents, log: SaidReader) -> None:
+    def __init__(self, toc: TableOfContents, log: SaidReader, neighbours: NeighbourReader) -> None:
         self._toc = toc
         self._log = log
+        self._neighbours = neighbours
 
     async def years(self, scope: Scope) -> Sequence[TocNode]:
         """The years, newest first."""
@@ -61,6 +63,10 @@ class LoggedContents:
         """The grip; None when there is none."""
         async with _reachable():
             return await self._toc.grip(scope, grip_id)
+
+    async def around(self, scope: Scope, session_id: str, first: str, last: str, *, before: int, after: int) -> Around:
+        """What a session holds from one event to another, and beside them."""
+        return await self._neighbours.around(scope, session_id, first, last, before=before, after=after)
 
 
 @asynccontextmanager

@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 
-from agent_memory.contracts.records import Scope
+from agent_memory.contracts.records import Scope, TimelineEvent
 from agent_memory.contracts.toc import Grip, TocNode
+from agent_memory.eventlog.neighbours import Around
 
 
 class MemoryContents:
@@ -12,6 +13,7 @@ class MemoryContents:
     def __init__(self) -> None:
         self.nodes: dict[tuple[str, str], TocNode] = {}
         self.grips: dict[tuple[str, str], Grip] = {}
+        self.said: dict[tuple[str, str], list[TimelineEvent]] = {}
 
     def put(self, scope: Scope, *nodes: TocNode) -> None:
         """Nodes of a scope, in order of time."""
@@ -40,3 +42,14 @@ class MemoryContents:
     async def grip(self, scope: Scope, grip_id: str) -> Grip | None:
         """The grip."""
         return self.grips.get((scope.path, grip_id))
+
+    async def around(self, scope: Scope, session_id: str, first: str, last: str, *, before: int, after: int) -> Around:
+        """What a session holds from one event to another, and beside them."""
+        said = sorted(self.said.get((scope.path, session_id), []), key=lambda one: (one.timestamp_ms, one.event_id))
+        ids = [one.event_id for one in said]
+        if first not in ids or last not in ids:
+            return Around()
+        begin, end = ids.index(first), ids.index(last) + 1
+        return Around(
+            before=tuple(said[max(0, begin - before) : begin]), within=tuple(said[begin:end]), after=tuple(said[end : end + after])
+        )

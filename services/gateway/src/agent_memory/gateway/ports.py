@@ -13,6 +13,7 @@ from agent_memory.contracts.queries import GetEvents, ListSessions, SearchMemori
 from agent_memory.contracts.records import Partition, Scope, SummaryView, Task
 from agent_memory.contracts.replies import AnyReply, ReplyEnvelope
 from agent_memory.contracts.toc import Grip, TocNode
+from agent_memory.eventlog.neighbours import Around
 from agent_memory.eventlog.reader import EventPage, SessionPage
 from agent_memory.readmodels.progress import Progress
 from agent_memory.readmodels.standing import Found
@@ -210,6 +211,10 @@ class Contents(Protocol):
 
     async def grip(self, scope: Scope, grip_id: str) -> Grip | None:
         """The grip; None when there is none."""
+        ...
+
+    async def around(self, scope: Scope, session_id: str, first: str, last: str, *, before: int, after: int) -> Around:
+        """What a session holds from one event to another (ids), and so many before and after, in order of time."""
         ...
 
 

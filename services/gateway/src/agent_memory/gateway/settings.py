@@ -17,12 +17,17 @@ def open_allowed(environment: Mapping[str, str]) -> bool:
 
 def check_open(settings: Settings, *, allowed: bool) -> None:
     """Raises SettingsError when everybody on the network could read and write without a credential, unless that is wanted."""
-    if allowed or is_loopback(settings.host):
-        return
-    raise SettingsError(
-        f"HOST={settings.host!r} cannot be used: authentication is disabled, so only this machine may connect. "
-        "Use HOST=127.0.0.1, or set AUTH_MODE, or set ALLOW_OPEN=true if something in front of it keeps strangers out"
-    )
+    for name, host in hosts(settings).items():
+        if not allowed and not is_loopback(host):
+            raise SettingsError(
+                f"{name}={host!r} cannot be used: authentication is disabled, so only this machine may connect. "
+                f"Use {name}=127.0.0.1, or set AUTH_MODE, or set ALLOW_OPEN=true if something in front of it keeps strangers out"
+            )
+
+
+def hosts(settings: Settings) -> dict[str, str]:
+    """Where it listens, by the setting that says so."""
+    return {"HOST": settings.host, **({"GRPC_HOST": settings.grpc_host} if settings.grpc_enabled else {})}
 
 
 def is_loopback(host: str) -> bool:
@@ -38,7 +43,7 @@ def is_loopback(host: str) -> bool:
 def warnings_of(settings: Settings, auth: AuthSettings) -> list[str]:
     """What an operator should know about who can come in."""
     if auth.auth_mode == "disabled":
-        where = "from this machine" if is_loopback(settings.host) else "FROM ANYWHERE"
+        where = "from this machine" if all(map(is_loopback, hosts(settings).values())) else "FROM ANYWHERE"
         return [f"authentication is disabled: whoever connects {where} reads and writes everything; AUTH_MODE says otherwise"]
     if auth.auth_mode == "token":
         return []

@@ -60,7 +60,11 @@ RULES: tuple[Rule, ...] = (
         "at least one minute",
         ("compaction_every_minutes", "forgetting_every_minutes", "llm_task_timeout_minutes", "summary_view_refresh_every_minutes"),
     ),
-    (_at_least(1), "at least 1", ("window_size", "embedding_threads", "max_body_bytes", "work_lease_seconds")),
+    (
+        _at_least(1),
+        "at least 1",
+        ("window_size", "embedding_threads", "max_body_bytes", "grpc_max_message_bytes", "work_lease_seconds"),
+    ),
     (
         _at_least(0),
         "nothing below 0",
@@ -96,6 +100,10 @@ def complaint(settings: Settings) -> str | None:
             if not fits(value):
                 told = shown(value, kinds[name])
                 return f"{name.upper()}{f'={told!r}' if len(str(told)) < 200 else ''} cannot be used: {wanted}"
+    if bool(settings.grpc_tls_cert_file) != bool(settings.grpc_tls_key_file):
+        return "GRPC_TLS_CERT_FILE and GRPC_TLS_KEY_FILE go together: set both, or none"
+    if settings.grpc_tls_client_ca_file and not settings.grpc_tls_cert_file:
+        return "GRPC_TLS_CLIENT_CA_FILE needs GRPC_TLS_CERT_FILE: without TLS nobody shows a certificate"
     try:
         jobs(schedules=settings.job_schedules)
     except ValueError as error:

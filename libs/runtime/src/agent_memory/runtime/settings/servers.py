@@ -18,8 +18,20 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Address that the gateway listens on. Beyond this machine only with authentication, or with ALLOW_OPEN."""
     port: int = 8000
     """Where the gateway answers HTTP."""
+    grpc_enabled: bool = True
+    """Whether the gateway answers gRPC too."""
+    grpc_host: str = "localhost"
+    """Address that gRPC listens on; `localhost`: both 127.0.0.1 and ::1. Beyond this machine as HOST."""
     grpc_port: int = 50051
-    """Kept for the gRPC door."""
+    """Where the gateway answers gRPC."""
+    grpc_tls_cert_file: str = ""
+    """Certificate chain of the gRPC server (PEM); empty: no TLS."""
+    grpc_tls_key_file: str = ""
+    """Its private key (PEM)."""
+    grpc_tls_client_ca_file: str = ""
+    """Who must have signed the certificate of whoever connects (PEM); empty: no certificate is asked for."""
+    grpc_max_message_bytes: int = 10_000_000
+    """Longest gRPC message; a longer one is refused as RESOURCE_EXHAUSTED."""
     mcp_port: int = 9000
     """Kept for the MCP door."""
     metrics_port: int = 0

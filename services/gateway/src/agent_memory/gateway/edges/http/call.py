@@ -1,6 +1,5 @@
 """One request on its way through: who asks, for what, and what every route does alike."""
 
-import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, cast
@@ -8,7 +7,6 @@ from typing import Any, cast
 from litestar import Request
 
 from agent_memory.contracts.commands import AnyCommand
-from agent_memory.contracts.errors import Unavailable
 from agent_memory.contracts.records import Scope
 from agent_memory.gateway.auth import Principal
 from agent_memory.gateway.auth_held import held
@@ -19,12 +17,11 @@ from agent_memory.gateway.edges.http.problems import Loc, Problems
 from agent_memory.gateway.gateway import Gateway
 from agent_memory.gateway.ids import derived
 from agent_memory.gateway.ports import Answer
+from agent_memory.gateway.reaching import LOG, reached
 from agent_memory.runtime import telemetry
 
 HttpRequest = Request[Any, Any, Any]
 GATEWAY = "agent_memory.gateway"
-FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS = 0.002, 0.05
-LOG = "log"
 
 
 class Call:
@@ -120,28 +117,8 @@ class Call:
         if wanted is None:
             wanted = self.header(b"x-memory-min-position", fields.between(0, None))
         self.problems.check()
-        if not wanted:
-            return
-        seconds = self.gateway.settings.read_wait_seconds
-        if not await holds_within(seconds, lambda: self._covers(projection, wanted)):
-            raise Unavailable(f"{projection} has not reached position {wanted} yet; try again")
-
-    async def _covers(self, projection: str, position: int) -> bool:
-        if projection == LOG:
-            return await self.gateway.log.head() >= position
-        return await self.gateway.projections.covers(projection, position)
-
-
-async def holds_within(seconds: float, condition: Callable[[], Awaitable[bool]]) -> bool:
-    """Asks again and again, at growing pauses, until a condition holds or the time is over; it is asked once at least."""
-    loop = asyncio.get_running_loop()
-    deadline, pause = loop.time() + seconds, FIRST_PAUSE_SECONDS
-    while not await condition():
-        if loop.time() + pause > deadline:
-            return False
-        await asyncio.sleep(pause)
-        pause = min(pause * 2, LAST_PAUSE_SECONDS)
-    return True
+        if wanted:
+            await reached(self.gateway, projection, wanted, seconds=self.gateway.settings.read_wait_seconds)
 
 
 async def opened(request: HttpRequest) -> Call:

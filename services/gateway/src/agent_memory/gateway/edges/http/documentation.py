@@ -12,6 +12,7 @@ from litestar.types import ASGIApp
 
 from agent_memory.contracts.jobs import SchedulerStatus
 from agent_memory.contracts.records import MemoryRecord, SummaryView, Task
+from agent_memory.contracts.toc import TocNode
 from agent_memory.gateway.edges.http import shapes
 from agent_memory.gateway.edges.http.call import HttpRequest
 from agent_memory.gateway.edges.http.responses import Answered
@@ -90,6 +91,9 @@ UNVERSIONED: Sequence[Operation] = (
 _SESSION, _MEMORY = "/v1/working-memory/{session_id}", "/v1/long-term-memory/{memory_id}"
 _VIEWS, _VIEW = "/v1/summary-views", "/v1/summary-views/{view_id}"
 _JOB = "/v1/scheduler/jobs/{job_name}"
+_NODE, _GRIP = "/v1/timeline/nodes/{node_id}", "/v1/timeline/grips/{grip_id}"
+_TOC = {**SCOPE, **POSITION}
+_TOC_PAGE, _BESIDE = {"limit": "integer", "continuation_token": "string"}, {"events_before": "integer", "events_after": "integer"}
 _EVENTS, _MEMORIES = "/v1/events", "/v1/long-term-memory"
 OPERATIONS: Sequence[Operation] = (
     Operation("post", _EVENTS, "Record one event or up to 1,000", shapes.EventsAnswer, shapes.EventsBody, SCOPE),
@@ -102,6 +106,10 @@ OPERATIONS: Sequence[Operation] = (
         {"from": "string", "to": "string", "session_id": "string", "limit": "integer", "cursor": "string", **SCOPE, **POSITION},
     ),
     Operation("post", "/v1/timeline/search", "Search what was said", shapes.FoundEvents, shapes.TimelineSearch, POSITION),
+    Operation("get", "/v1/timeline/root", "The years of the table of contents, newest first", shapes.TocNodes, None, _TOC),
+    Operation("get", _NODE, "One node, now or at a version", TocNode, None, {"version": "integer", **_TOC}),
+    Operation("get", f"{_NODE}/children", "What stands under a node", shapes.TocNodes, None, {**_TOC_PAGE, **_TOC}),
+    Operation("get", _GRIP, "The words of a grip and what was said around them", shapes.ExpandedGrip, None, {**_BESIDE, **_TOC}),
     Operation("get", "/v1/working-memory", "List sessions", shapes.SessionList, None, {**PAGE, **SCOPE, **POSITION}),
     Operation("get", _SESSION, "A session's working memory", shapes.SessionAnswer, None, {**SCOPE, **WINDOW, **AS_OF, **POSITION}),
     Operation(

@@ -15,10 +15,11 @@ from agent_memory.contracts.replies import MemoriesForgotten
 from agent_memory.contracts.streams import MEMORY_INDEX
 from agent_memory.gateway.edges.http import fields, responses
 from agent_memory.gateway.edges.http.body import decode
-from agent_memory.gateway.edges.http.call import Call, HttpRequest, holds_within, opened
+from agent_memory.gateway.edges.http.call import Call, HttpRequest, opened
 from agent_memory.gateway.edges.http.fields import REQUIRED, Spec
 from agent_memory.gateway.edges.http.requests_memories import MEMORY_TYPES
 from agent_memory.gateway.edges.http.responses import Answered
+from agent_memory.gateway.reaching import holds_within
 from agent_memory.readmodels.forgetting import ForgetPolicy, forgettable
 from agent_memory.readmodels.indexing import is_copy
 

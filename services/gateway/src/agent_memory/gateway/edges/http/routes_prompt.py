@@ -11,12 +11,13 @@ from agent_memory.contracts.codec import encode
 from agent_memory.contracts.streams import MEMORY_INDEX
 from agent_memory.gateway.edges.http import responses
 from agent_memory.gateway.edges.http.body import decode
-from agent_memory.gateway.edges.http.call import LOG, Call, HttpRequest, opened
+from agent_memory.gateway.edges.http.call import Call, HttpRequest, opened
 from agent_memory.gateway.edges.http.finding import enabled, found, optimizing
 from agent_memory.gateway.edges.http.requests_prompt import PromptRequest, PromptSession, memory_prompt
 from agent_memory.gateway.edges.http.responses import Answered
 from agent_memory.gateway.edges.http.windows import fitting
 from agent_memory.gateway.ports import Page
+from agent_memory.gateway.reaching import LOG
 
 ROOT = "/v1/memory/prompt"
 SUMMARY = "## A summary of the conversation so far:\n"

@@ -15,7 +15,7 @@ from agent_memory.contracts.records import Message, Scope
 from agent_memory.contracts.replies import WorkingMemoryChanged
 from agent_memory.gateway import domain
 from agent_memory.gateway.edges.http import fields, responses
-from agent_memory.gateway.edges.http.call import Call, HttpRequest, holds_within, opened
+from agent_memory.gateway.edges.http.call import Call, HttpRequest, opened
 from agent_memory.gateway.edges.http.preconditions import etag, expected_version
 from agent_memory.gateway.edges.http.requests_search import MOST_OFFSET
 from agent_memory.gateway.edges.http.requests_sessions import Rules, SessionRequest, append_messages, replace_session
@@ -23,6 +23,7 @@ from agent_memory.gateway.edges.http.responses import Answered
 from agent_memory.gateway.edges.http.routes_history import moment_of, session_then
 from agent_memory.gateway.edges.http.windows import Window, seen, window_of
 from agent_memory.gateway.ports import Answer, Document
+from agent_memory.gateway.reaching import holds_within
 from agent_memory.gateway.sessions import empty, replaced
 
 ROOT = "/v1/working-memory"

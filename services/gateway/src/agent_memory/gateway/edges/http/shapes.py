@@ -8,7 +8,8 @@ import msgspec
 from agent_memory.contracts.events import Merge
 from agent_memory.contracts.jobs import JobResult
 from agent_memory.contracts.queries import DateFilter, Fusion, SearchMode, TagFilter, TextScorer
-from agent_memory.contracts.records import EventType, MemoryRecord, MemoryType, ModelUse, Strategy
+from agent_memory.contracts.records import EventType, MemoryRecord, MemoryType, ModelUse, Strategy, TimelineEvent
+from agent_memory.contracts.toc import Grip, TocNode
 from agent_memory.readmodels.forgetting import ForgetPolicy
 
 
@@ -91,6 +92,22 @@ class TimelineSearch(Shape, kw_only=True):
     limit: int = 10
     offset: int = 0
     group_by: Literal["session"] | None = None
+
+
+class TocNodes(Shape, kw_only=True):
+    """Nodes of the table of contents; `continuation_token` is null on the last page."""
+
+    nodes: list[TocNode]
+    continuation_token: str | None = None
+
+
+class ExpandedGrip(Shape, kw_only=True):
+    """A grip with the events of its session before, in and after it."""
+
+    grip: Grip
+    events_before: list[TimelineEvent]
+    excerpt_events: list[TimelineEvent]
+    events_after: list[TimelineEvent]
 
 
 class FoundEvents(Shape, kw_only=True):

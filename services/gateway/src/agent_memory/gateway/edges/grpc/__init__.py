@@ -1,0 +1,1 @@
+"""The timeline over gRPC: `memory.MemoryService`."""

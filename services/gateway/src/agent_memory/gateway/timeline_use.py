@@ -1,0 +1,47 @@
+"""What can be done with the timeline, whichever door asks."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from agent_memory.contracts.records import Scope, TimelineEvent
+from agent_memory.contracts.toc import Grip, TocNode
+from agent_memory.gateway.gateway import Gateway
+
+PAGE, MOST_CHILDREN = 20, 100
+BESIDE, MOST_BESIDE = 3, 1_000
+
+
+class Children(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of nodes; `continuation_token` is None on the last one."""
+
+    nodes: Sequence[TocNode]
+    continuation_token: str | None
+
+
+class Expanded(msgspec.Struct, frozen=True, kw_only=True):
+    """A grip with what was said before, in and after it, in its session; all of it empty for one that is not there."""
+
+    grip: Grip | None = None
+    before: Sequence[TimelineEvent] = ()
+    excerpt: Sequence[TimelineEvent] = ()
+    after: Sequence[TimelineEvent] = ()
+
+
+async def browse(gateway: Gateway, scope: Scope, parent_id: str, *, limit: int, token: str | None) -> Children:
+    """A page of what stands under a node. A token that no page gave out begins at the first one. Raises Unavailable."""
+    size = PAGE if limit <= 0 else min(limit, MOST_CHILDREN)
+    offset = int(token) if token and token.isascii() and token.isdigit() and len(token) < 10 else 0
+    nodes, more = await gateway.contents.children(scope, parent_id, offset=offset, limit=size)
+    return Children(nodes=nodes, continuation_token=str(offset + len(nodes)) if more else None)
+
+
+async def expand(gateway: Gateway, scope: Scope, grip_id: str, *, before: int | None, after: int | None) -> Expanded:
+    """The words of a grip, and what was said around them. Less than none counts as none. Raises Unavailable."""
+    grip = await gateway.contents.grip(scope, grip_id)
+    if grip is None:
+        return Expanded()
+    sizes = [BESIDE if size is None else min(max(size, 0), MOST_BESIDE) for size in (before, after)]
+    ends = (grip.event_id_start, grip.event_id_end)
+    around = await gateway.contents.around(scope, grip.session_id, *ends, before=sizes[0], after=sizes[1])
+    return Expanded(grip=grip, before=around.before, excerpt=around.within, after=around.after)
