@@ -245,6 +245,16 @@ async def test_forgetting_by_policy_is_a_dry_run_until_it_is_asked_for(http: Asy
     assert (await http.post(path, json={})).json()["detail"][0]["loc"] == ["body", "policy"]
 
 
+async def test_forgetting_that_is_asked_for_again_under_its_key_answers_the_same(http: AsyncClient, system: MemorySystem) -> None:
+    system.page = MemoryPage(hits=[MemoryHit(record=encode(record("old")))], total=1)
+    system.records["old"] = record("old")
+    asked = {"json": {"policy": {"budget": 0}}, "headers": {"Idempotency-Key": "k"}}
+    first = await http.post("/v1/long-term-memory/forget?dry_run=false", **asked)
+    system.page = MemoryPage()
+    again = await http.post("/v1/long-term-memory/forget?dry_run=false", **asked)
+    assert first.json()["deleted_ids"] == again.json()["deleted_ids"] == ["old"]
+
+
 async def test_forgetting_looks_at_every_page_and_passes_over_messages_that_are_no_memories(
     http: AsyncClient, system: MemorySystem
 ) -> None:

@@ -57,7 +57,8 @@ async def post_forget(request: HttpRequest) -> ASGIApp:
     records = await _candidates(call, scope, session_id)
     ids = forgettable(records, given["policy"], frozenset(given["pinned_ids"] or ()), call.gateway.clock(), most=limit)
     position = 0
-    if ids and not dry_run:
+    # Sent again under the same key it answers what it answered first, though nothing is left to forget.
+    if (ids or call.idempotency_key) and not dry_run:
         answer = await call.ask(Scope(tenant=scope.tenant), ForgetMemories(memory_ids=ids, reason="policy"))
         ids, position = cast(MemoriesForgotten, answer.reply).memory_ids, answer.position
     body = {"scanned": len(records), "deleted": len(ids), "deleted_ids": ids, "dry_run": dry_run}
