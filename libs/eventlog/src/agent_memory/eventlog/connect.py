@@ -39,7 +39,8 @@ class Connections:
                 raise
             finally:
                 if connection.closed or connection.broken:
-                    self._discard_idle()
+                    # It broke because the server went away, so the idle ones are dead too; the next use connects anew.
+                    await self.close()
                 else:
                     self._idle.append(connection)
 
@@ -62,7 +63,3 @@ class Connections:
         )
         connection.prepare_threshold = 0  # every statement here is one of a few and runs for ever: prepare it the first time
         return connection
-
-    def _discard_idle(self) -> None:
-        # one connection broke because the server went away, so the idle ones are dead too; the next use connects anew
-        self._idle.clear()
