@@ -24,6 +24,7 @@ COMMANDS = (
     CommandSpec("rebuild_index", "agent_memory.cli.rebuild_index:rebuild_index", "The same as rebuild-index.", hidden=True),
     CommandSpec("events", "agent_memory.cli.events:app", "See what the log holds."),
     CommandSpec("dead-letters", "agent_memory.cli.dead_letters:app", "Messages that were given up: look, send again, drop."),
+    CommandSpec("timeline", "agent_memory.cli.timeline:timeline", "Print the table of contents as a tree, down to the words."),
     CommandSpec("hooks", "agent_memory.cli.hooks.commands:app", "Record what coding agents do: install hooks, deliver what waits."),
     CommandSpec("token", "agent_memory.cli.tokens:app", "Who may come in: add, list, show, remove tokens."),
     CommandSpec("config", "agent_memory.cli.config:config", "Show every setting, where it comes from, and no secret."),

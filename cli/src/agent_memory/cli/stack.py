@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
 from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -50,10 +51,7 @@ def down() -> None:
         return
     if state is None or not state.alive:
         raise CommandError(f"something uses {home.path}, but it is not known what", hint=f"see what holds {home.lock}")
-    os.kill(state.pid, signal.SIGTERM)
-    if not until(lambda: not state.alive, STOP_SECONDS):
-        os.kill(state.pid, signal.SIGKILL)
-        raise CommandError(f"it did not stop in {STOP_SECONDS:.0f} s and was killed", hint=f"its logs are in {home.logs}")
+    stop_running(home, state)
     note("stopped")
 
 
@@ -81,6 +79,12 @@ def version() -> None:
 
 
 def _up_in_background(home: Home) -> None:
+    note(f"starting in {home.path}")
+    _announce(start_in_background(home, os.environ), "`agent-memory down` stops it.")
+
+
+def start_in_background(home: Home, environment: Mapping[str, str]) -> StackState:
+    """A stack that is ready and outlives this program. Raises StackError when one runs there already, or it does not start."""
     if is_held(home):
         raise StackError(
             f"a stack already runs in {home.path}", hint="`agent-memory status` shows it, `agent-memory down` stops it"
@@ -94,8 +98,8 @@ def _up_in_background(home: Home) -> None:
             stderr=output,
             start_new_session=True,
             cwd="/",
+            env=dict(environment),
         )
-    note(f"starting in {home.path}")
     try:
         state = _await_ready(home, process)
     except KeyboardInterrupt:
@@ -107,9 +111,17 @@ def _up_in_background(home: Home) -> None:
         if ended and ended.pid == process.pid and ended.error:
             raise StackError(ended.error, hint=ended.hint)
         raise StackError(last_line(log) or "it did not start", hint=f"its log is {log}")
-    _announce(state, "`agent-memory down` stops it.")
     # It outlives this command on purpose: without a return code nobody warns that it was not waited for.
     process.returncode = 0
+    return state
+
+
+def stop_running(home: Home, state: StackState) -> None:
+    """Stops the stack of a home. Raises CommandError when it had to be killed."""
+    os.kill(state.pid, signal.SIGTERM)
+    if not until(lambda: not state.alive, STOP_SECONDS):
+        os.kill(state.pid, signal.SIGKILL)
+        raise CommandError(f"it did not stop in {STOP_SECONDS:.0f} s and was killed", hint=f"its logs are in {home.logs}")
 
 
 def _await_ready(home: Home, process: "subprocess.Popen[bytes]") -> StackState | None:

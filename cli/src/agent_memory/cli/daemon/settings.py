@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from agent_memory.client.endpoint import DEFAULT_ENDPOINT, DEFAULT_PORT
+from agent_memory.client.endpoint import DEFAULT_PORT
 from agent_memory.embedded.home import Home, home_path
 from agent_memory.embedded.state import read_state
 
@@ -15,12 +15,14 @@ LEVELS = ("trace", "debug", "info", "warn", "error")
 
 
 class DaemonSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """`db_path`: the home of the stack; empty, AGENT_MEMORY_HOME or the usual place. `endpoint`: empty, the stack of that home."""
+    """`db_path`: the home of the stack; empty, AGENT_MEMORY_HOME or the usual place. `endpoint`: empty, the stack of that home.
+    `grpc_host`: empty, both loopbacks; beyond them it needs authentication. `log_level`: empty, LOG_LEVEL, or info.
+    """
 
     db_path: str = ""
-    grpc_host: str = "127.0.0.1"
+    grpc_host: str = ""
     grpc_port: int = DEFAULT_PORT
-    log_level: str = "info"
+    log_level: str = ""
     endpoint: str = ""
     token: str | None = None
     namespace: str | None = None
@@ -37,13 +39,13 @@ class DaemonSettings(msgspec.Struct, frozen=True, kw_only=True):
         state = read_state(self.home(environment))
         if state and state.grpc_port and state.alive:
             return f"http://127.0.0.1:{state.grpc_port}"
-        return DEFAULT_ENDPOINT if self.grpc_port == DEFAULT_PORT else f"http://[::1]:{self.grpc_port}"
+        return f"http://[::1]:{self.grpc_port or DEFAULT_PORT}"
 
 
 ENVIRONMENT = {
     "db_path": ("MEMORY_DB_PATH",),
     "grpc_host": ("MEMORY_GRPC_HOST",),
-    "grpc_port": ("MEMORY_GRPC_PORT",),
+    "grpc_port": ("MEMORY_GRPC_PORT", "GRPC_PORT"),
     "log_level": ("MEMORY_LOG_LEVEL",),
     "endpoint": ("MEMORY_ENDPOINT", "MEMORY_DAEMON_ADDR"),
     "token": ("MEMORY_TOKEN", "AGENT_MEMORY_TOKEN"),
@@ -78,10 +80,10 @@ def load_settings(environment: Mapping[str, str], file: Path | None = None, **ty
         settings = msgspec.convert(given, DaemonSettings)
     except msgspec.ValidationError as error:
         raise BadConfig(str(error)) from None
-    if settings.log_level.lower() not in LEVELS:
+    if settings.log_level and settings.log_level.lower() not in LEVELS:
         raise BadConfig(f"log_level is one of {', '.join(LEVELS)}, not {settings.log_level!r}")
-    if not 0 < settings.grpc_port < 65_536:
-        raise BadConfig(f"grpc_port is 1 to 65535, not {settings.grpc_port}")
+    if not 0 <= settings.grpc_port < 65_536:
+        raise BadConfig(f"grpc_port is 0 (any that is free) to 65535, not {settings.grpc_port}")
     return msgspec.structs.replace(settings, log_level=settings.log_level.lower())
 
 

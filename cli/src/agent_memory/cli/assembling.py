@@ -1,0 +1,70 @@
+"""What programs with many commands share: only the command that was asked for is imported, an error is one line and a hint."""
+
+import os
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from typing import Any
+
+import typer
+
+from agent_memory.cli.output import CommandError, complain
+from agent_memory.cli.registry import CommandSpec
+from agent_memory.contracts.errors import MemoryFault
+from agent_memory.embedded.errors import StackError
+from agent_memory.runtime.settings import SettingsError
+
+INTERRUPTED = 130
+
+
+def assemble(app: typer.Typer, commands: Sequence[CommandSpec], named: str | None) -> typer.Typer:
+    """The app with the named command imported and all others known by their help only."""
+    everything = any(name.endswith("_COMPLETE") for name in os.environ)
+    for spec in commands:
+        _add(app, spec, imported=everything or spec.name == named)
+    return app
+
+
+def run(app: Callable[..., Any], arguments: list[str], program: str, *, debug: bool = False) -> None:
+    """Runs the app and exits with its code."""
+    try:
+        app(args=arguments, prog_name=program)
+    except KeyboardInterrupt:
+        raise SystemExit(INTERRUPTED) from None
+    except Exception as error:
+        if debug:
+            raise
+        raise SystemExit(_explain(error, program)) from None
+
+
+def _add(app: typer.Typer, spec: CommandSpec, *, imported: bool) -> None:
+    target = _load(spec.target) if imported else _not_imported
+    if isinstance(target, typer.Typer):
+        app.add_typer(target, name=spec.name, help=spec.help, hidden=spec.hidden)
+    else:
+        app.command(spec.name, help=None if imported else spec.help, hidden=spec.hidden)(target)
+
+
+def _load(target: str) -> Callable[..., Any] | typer.Typer:
+    module, _, attribute = target.partition(":")
+    found: Callable[..., Any] | typer.Typer = getattr(import_module(module), attribute)
+    return found
+
+
+def _not_imported() -> None:
+    """Stands for a command that was not asked for."""
+
+
+def _explain(error: Exception, program: str) -> int:
+    match error:
+        case CommandError():
+            complain(error.text, error.hint)
+            return error.code
+        case StackError():
+            complain(error.text, error.hint)
+        case SettingsError():
+            complain(str(error), "correct it in the environment or in .env")
+        case MemoryFault():
+            complain(error.detail)
+        case _:
+            complain(f"{type(error).__name__}: {error}", f"`{program} --debug COMMAND` shows where it comes from")
+    return 1

@@ -1,0 +1,79 @@
+"""What every command of `memory-daemon` is told: the settings that hold, and the environment they stand in."""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import msgspec
+import typer
+
+from agent_memory.cli.daemon.settings import BadConfig, DaemonSettings, load_settings
+from agent_memory.cli.output import CommandError
+from agent_memory.client.errors import ConnectionFailed, MemoryClientError
+from agent_memory.embedded.home import Home
+
+if TYPE_CHECKING:
+    from agent_memory.client.grpc_clients import SyncTimelineClient
+
+NOT_RUNNING = 3
+CALL_SECONDS = 30.0
+AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable.")]
+Endpoint = Annotated[
+    str | None,
+    typer.Option("--endpoint", "-e", metavar="URL", help="gRPC endpoint (default: http://[::1]:50051)", show_default=False),
+]
+
+
+class Context(msgspec.Struct, frozen=True, kw_only=True):
+    """`file` and `log_level` as they were typed; further options of a command are laid over them with `given`."""
+
+    environment: Mapping[str, str]
+    file: Path | None = None
+    log_level: str | None = None
+
+    def given(self, **typed: Any) -> DaemonSettings:
+        """The settings with these options. Raises CommandError (code 2)."""
+        try:
+            return load_settings(self.environment, self.file, log_level=self.log_level, **typed)
+        except BadConfig as error:
+            raise CommandError(str(error), hint="memory-daemon --help shows where settings come from", code=2) from None
+
+
+def context_of(context: typer.Context) -> Context:
+    """What `main` found out before the command."""
+    found = context.find_object(Context)
+    return found or Context(environment=os.environ)
+
+
+@contextmanager
+def timeline_at(settings: DaemonSettings, environment: Mapping[str, str]) -> Iterator["SyncTimelineClient"]:
+    """A connected client. Raises CommandError: code 3 when nobody answers, 1 for what the service refuses."""
+    # Loaded when somebody is to be asked: --help need not wait for it.
+    from agent_memory.client.grpc_clients import SyncTimelineClient  # noqa: PLC0415
+
+    endpoint = settings.address(environment)
+    try:
+        with SyncTimelineClient.connect(
+            endpoint, settings.token, namespace=settings.namespace, user_id=settings.user_id, timeout=CALL_SECONDS
+        ) as timeline:
+            yield timeline
+    except ConnectionFailed as error:
+        raise CommandError(
+            f"memory daemon not running -- start with: memory-daemon start (endpoint: {endpoint})",
+            hint=error.detail,
+            code=NOT_RUNNING,
+        ) from None
+    except MemoryClientError as error:
+        raise CommandError(str(error)) from None
+
+
+def enter(home: Home) -> None:
+    """Makes this home the one that everything here looks into from now on."""
+    os.environ["AGENT_MEMORY_HOME"] = str(home.path)
+
+
+def tell(lines: list[str], answer: object, *, as_json: bool) -> None:
+    """Prints an answer for people or for programs."""
+    print(msgspec.json.format(msgspec.json.encode(answer), indent=2).decode() if as_json else "\n".join(lines))

@@ -1,0 +1,46 @@
+"""Settings of memory-daemon: defaults, then the file, then the environment, then options."""
+
+from pathlib import Path
+
+import pytest
+
+from agent_memory.cli.daemon.settings import BadConfig, DaemonSettings, config_path, load_settings
+
+
+def test_each_source_holds_over_the_one_before(tmp_path: Path) -> None:
+    file = tmp_path / "agent-memory" / "config.toml"
+    here = {"XDG_CONFIG_HOME": str(tmp_path)}
+    assert config_path(here) == file
+    assert load_settings(here) == DaemonSettings()
+    file.parent.mkdir()
+    file.write_text('grpc_port = 1\nlog_level = "warn"\nnamespace = "file"\n[summarizer]\nmodel = "x"\n')
+    assert load_settings(here) == DaemonSettings(grpc_port=1, log_level="warn", namespace="file")
+    told = {**here, "MEMORY_GRPC_PORT": "2", "MEMORY_LOG_LEVEL": "ERROR", "MEMORY_DAEMON_ADDR": "http://a:1"}
+    assert load_settings(told) == DaemonSettings(grpc_port=2, log_level="error", namespace="file", endpoint="http://a:1")
+    assert load_settings(told, grpc_port=3, log_level=None).grpc_port == 3
+
+
+def test_a_file_that_is_named_must_be_there_and_one_that_is_usual_need_not(tmp_path: Path) -> None:
+    with pytest.raises(BadConfig, match=r"none\.toml cannot be read"):
+        load_settings({}, tmp_path / "none.toml")
+
+
+@pytest.mark.parametrize("content", ["= =", "grpc_port = 'x'", "grpc_port = 70000", 'log_level = "loud"', "db_path = 3"])
+def test_what_cannot_be_used_is_named(tmp_path: Path, content: str) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text(content)
+    with pytest.raises(BadConfig, match=r"config\.toml|grpc_port|log_level|db_path"):
+        load_settings({}, file)
+
+
+def test_a_number_in_the_environment_is_one() -> None:
+    with pytest.raises(BadConfig, match="MEMORY_GRPC_PORT is a number, not 'x'"):
+        load_settings({"MEMORY_GRPC_PORT": "x", "XDG_CONFIG_HOME": "/none"})
+
+
+def test_the_endpoint_is_the_one_that_is_set_or_that_of_the_port() -> None:
+    here = {"AGENT_MEMORY_HOME": "/does/not/exist"}
+    assert DaemonSettings(endpoint="http://a:1").address(here) == "http://a:1"
+    assert DaemonSettings(grpc_port=9999).address(here) == "http://[::1]:9999"
+    assert DaemonSettings().address(here) == "http://[::1]:50051"
+    assert DaemonSettings(db_path="/data/db").home(here).path == Path("/data/db")
