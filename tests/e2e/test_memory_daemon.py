@@ -88,9 +88,9 @@ def test_what_was_said_is_walked_to_from_the_year_and_counted(daemon: Daemon) ->
     def counted() -> bool:
         status, stats = daemon.told("status"), daemon.told("admin", "stats")
         families = stats["families"]  # type: ignore[index]
-        return bool(status["events"] == 3 and families["events"]["entries"] == 3 and families["toc"]["entries"] >= 5)  # type: ignore[index]
+        return bool(status["events"] >= 3 and families["events"]["entries"] >= 3 and families["toc"]["entries"] >= 5)  # type: ignore[index]
 
-    wait_until_now(counted, "the three events are counted, and their nodes", 30)
+    wait_until_now(counted, "the events are counted, and their nodes", 30)
 
 
 def test_a_segments_bullet_leads_to_the_words(daemon: Daemon) -> None:
