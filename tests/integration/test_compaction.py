@@ -11,18 +11,18 @@ import pytest
 
 from agent_memory.compactor.compaction import Compaction
 from agent_memory.compactor.forgetting import Forgetting, policy_of
-from agent_memory.compactor.handlers import AnswerRequests, DoJobs
+from agent_memory.compactor.handlers import AnswerRequests
 from agent_memory.compactor.settings import CompactorSettings
 from agent_memory.contracts.codec import encode
 from agent_memory.contracts.commands import EditMemory, ForgetMemories, StoreMemories, TouchMemories, UnmergeMemory
 from agent_memory.contracts.compaction import Compact
 from agent_memory.contracts.envelope import CommandEnvelope
-from agent_memory.contracts.events import JobDue, MemoryEdited
+from agent_memory.contracts.events import MemoryEdited
 from agent_memory.contracts.records import MemoryRecord, MemoryType, Scope
 from agent_memory.contracts.streams import COMMANDS, COMPACTIONS, DATA_FIELD, DUPLICATES, compaction_answer_key, memory_stream
 from agent_memory.eventlog.completions import CompletionStore
 from agent_memory.eventlog.memories import MemoryLog
-from agent_memory.readmodels import duplicates, jobs
+from agent_memory.readmodels import duplicates
 from agent_memory.readmodels.forgetting import ForgetPolicy
 from agent_memory.runtime.broker import Entry
 from agent_memory.runtime.commanding import Commanding
@@ -382,22 +382,6 @@ async def test_a_request_whose_position_the_views_never_reach_is_told_so(world: 
     await world.requests.handle([await request_entry(world, request)])
     answer = json.loads(await world.system.redis.get(compaction_answer_key("r")))
     assert answer["fault"]["name"] == "Unavailable"
-
-
-async def test_a_job_that_came_due_is_done_once(world: World) -> None:
-    did: list[str] = []
-
-    async def job(cause: str) -> None:
-        did.append(cause)
-
-    worker = DoJobs(world.system.redis, {"compaction": job}, OWN)
-    assert await worker.look() == []
-    await jobs.changed(world.system.redis, [(1, JobDue(job="compaction", due_ms=1_000)), (1, JobDue(job="other", due_ms=1_000))])
-    assert await worker.look() == ["compaction"]
-    assert await worker.look() == []
-    await jobs.changed(world.system.redis, [(2, JobDue(job="compaction", due_ms=2_000))])
-    assert await DoJobs(world.system.redis, {"compaction": job}, OWN).look() == ["compaction"]
-    assert did == ["compaction/1000", "compaction/2000"]
 
 
 async def test_the_log_and_every_view_agree_after_merges(world: World) -> None:

@@ -20,7 +20,6 @@ from agent_memory.contracts.commands import (
     EditMemory,
     ForgetMemories,
     StoreMemories,
-    Tick,
 )
 from agent_memory.contracts.errors import NotFound, Unavailable
 from agent_memory.contracts.events import PartitionSummarized, TaskChanged
@@ -29,7 +28,6 @@ from agent_memory.contracts.streams import (
     MEMORY_INDEX,
     PARTITION_RUNS,
     PARTITION_RUNS_GROUP,
-    SUMMARY_VIEWS,
     checkpoint_key,
     heartbeat_key,
     partition_streams,
@@ -404,10 +402,7 @@ async def test_continuous_views_are_made_anew_when_the_job_is_due_once(room: Roo
     await room.define(SummaryView(id="c", group_by=["user_id"], continuous=True, model_name="stub"))
     await room.system.send(CreateSummaryView(view=SummaryView(id="d", continuous=True)), scope=Scope(tenant="other"))
     one, two = room.replica(), room.replica()
-    assert await one.refreshing.look() == []
-    await room.system.send(Tick(job=SUMMARY_VIEWS, due_ms=1_000))
-    await room.system.catch_up()
-    made = await asyncio.gather(one.refreshing.look(), two.refreshing.look())
+    made = await asyncio.gather(one.refreshing.made(1_000), two.refreshing.made(1_000))
     assert {id_ for ids in made for id_ in ids} == {"c-1000", "d-1000"}
     assert await room.count("TaskChanged") == 2
     await room.system.catch_up()
@@ -415,10 +410,10 @@ async def test_continuous_views_are_made_anew_when_the_job_is_due_once(room: Roo
         await one.runs.do(stream)
     assert list(await room.partitions("c")) == ["u"]
     assert await room.partitions("v") == {}
-    assert await one.refreshing.look() == []
-    await room.system.redis.delete(view_runs.REFRESHED)
-    await one.refreshing.look()
+    await one.refreshing.made(1_000)
     assert await room.count("TaskChanged") == 6
+    assert await one.refreshing.run(2_000) == {"tasks": "2"}
+    assert await room.count("TaskChanged") == 8
 
 
 async def test_a_partition_that_somebody_waits_for_is_answered_over_the_bus(room: Room) -> None:

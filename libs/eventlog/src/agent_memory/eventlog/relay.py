@@ -104,7 +104,7 @@ class Relay:
             if row and row[0]:
                 break
             await asyncio.sleep(RETRY_SECONDS)
-        self._published = await self._last_published()
+        self._published = await self.last_published()
         self.leading = True
         log.info("relay leads", published=self._published)
         beat = asyncio.get_running_loop().time()
@@ -124,7 +124,8 @@ class Relay:
                 look = True  # another process may have written
             self._wake.clear()
 
-    async def _last_published(self) -> int:
+    async def last_published(self) -> int:
+        """Position up to which events are on the bus, or need not be. Raises redis.RedisError, Unavailable."""
         try:
             info = await self._redis.xinfo_stream(EVENTS)
             last = int(bytes(info["last-generated-id"]).split(b"-")[0])
@@ -166,16 +167,30 @@ class Relay:
         return [Published(event.position, event.type, encode(event)) for event in events]
 
     async def _publish(self, chunk: list[Published]) -> None:
-        parts: list[bytes | str] = []
-        for event in chunk:
-            parts += (f"{event.position}-0", event.body, event.type)
-        published = int(await self._redis.eval(PUBLISH, 1, EVENTS, *parts))
+        published = await self._put(chunk)
         self._published = chunk[-1].position
         self._on_published(published, self._published)
         # Commits that follow each other closely share a command, and wake the consumers once.
         await asyncio.sleep(GATHER_SECONDS)
         if published < len(chunk):
             log.info("already on the bus", events=len(chunk) - published, position=self._published)
+
+    async def _put(self, chunk: list[Published]) -> int:
+        parts: list[bytes | str] = []
+        for event in chunk:
+            parts += (f"{event.position}-0", event.body, event.type)
+        return int(await self._redis.eval(PUBLISH, 1, EVENTS, *parts))
+
+    async def publish_missing(self) -> int:
+        """Puts on the bus what was committed and is not there, and returns how much that was. Safe beside whoever leads: what is on
+        the bus already is refused. Raises redis.RedisError, Unavailable.
+        """
+        last, published = await self.last_published(), 0
+        while events := await self._reader.after(last, limit=CHUNK):
+            chunk = [Published(event.position, event.type, encode(event)) for event in events]
+            published += await self._put(chunk)
+            last = chunk[-1].position
+        return published
 
     async def trim(self) -> int:
         """Removes from the bus what every projection has accounted for; returns how many entries went."""

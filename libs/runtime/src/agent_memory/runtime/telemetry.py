@@ -84,6 +84,8 @@ FORGOTTEN = _counter("memories_forgotten_by_policy", "Memories that the policy o
 
 # Time
 TICKS = _counter("ticks", "Ticks sent for jobs that came due", "job")
+INDEX_DIFFERENCE = _gauge("index_difference", "Documents of a search index beyond what the log says, when last counted", "index")
+JOB_SECONDS = _histogram("job_seconds", "One run of a job, in the service that does it", SLOW, "job")
 
 # Everywhere
 BATCH = _histogram("batch_size", "Messages handled together", SIZES, "operation")
@@ -103,6 +105,7 @@ SpanName = Literal[
     "search",
     "model.ask",
     "work.do",
+    "job.do",
     "job.tick",
 ]
 
@@ -117,6 +120,7 @@ SPANS: dict[SpanName, str] = {
     "search": "One query against a search index",
     "model.ask": "One question to a model, with all attempts",
     "work.do": "One piece of background work",
+    "job.do": "One run of a job",
     "job.tick": "A job came due",
 }
 if set(SPANS) != set(get_args(SpanName)):

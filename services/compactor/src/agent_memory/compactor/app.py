@@ -3,10 +3,11 @@
 from datetime import UTC, datetime
 
 import msgspec
+from redis.asyncio import Redis
 
-from agent_memory.compactor.compaction import Compaction
+from agent_memory.compactor.compaction import Compaction, Done
 from agent_memory.compactor.forgetting import Forgetting, policy_of
-from agent_memory.compactor.handlers import TYPES, AnswerRequests, DoJobs, Job, KeepDuplicates
+from agent_memory.compactor.handlers import TYPES, AnswerRequests, KeepDuplicates
 from agent_memory.compactor.settings import DEFAULTS, CompactorSettings
 from agent_memory.contracts.streams import COMPACTION, COMPACTIONS, COMPACTOR_GROUP, DUPLICATES, EVENTS, FORGETTING
 from agent_memory.eventlog.completions import CompletionStore
@@ -17,6 +18,7 @@ from agent_memory.readmodels import duplicates
 from agent_memory.readmodels.progress import Ledger
 from agent_memory.runtime.broker import connect_redis, make_broker, replica_name, subscribe
 from agent_memory.runtime.commanding import Commanding
+from agent_memory.runtime.job_bodies import Body, JobBodies
 from agent_memory.runtime.llm import create_completer
 from agent_memory.runtime.llm_journal import Journal
 from agent_memory.runtime.metrics_server import answers
@@ -41,13 +43,14 @@ async def serve(settings: Settings, own: CompactorSettings = DEFAULTS) -> None:
         redis, log, EmbeddingStore(connections), sender, judge, own, semantic=settings.compact_semantic_duplicates
     )
 
-    async def compact(cause: str) -> None:
+    async def compact(due_ms: int) -> dict[str, str]:
+        done = Done()
         for tenant in await duplicates.tenants(redis):
-            await compaction.tenant(tenant, cause, wanted=lambda _: True)
+            done.add(await compaction.tenant(tenant, f"{COMPACTION}/{due_ms}", wanted=lambda _: True))
+        return {"merged": str(done.merged)}
 
-    due: dict[str, Job] = {COMPACTION: compact}
-    if (policy := policy_of(settings)) is not None:
-        due[FORGETTING] = Forgetting(redis, log, sender, policy, clock=lambda: datetime.now(UTC)).everywhere
+    forget = create_forgetting(settings, redis, log, sender)
+    bodies: dict[str, Body] = {COMPACTION: compact, FORGETTING: forget}
     requests = AnswerRequests(redis, compaction, own, seconds=settings.llm_task_timeout_minutes * 60)
     subscribe(broker, EVENTS, DUPLICATES, replica, runner.handle, batch=own.batch, claim_after_ms=own.claim_after_ms)
     subscribe(
@@ -59,12 +62,23 @@ async def serve(settings: Settings, own: CompactorSettings = DEFAULTS) -> None:
         batch=own.requests,
         claim_after_ms=own.request_claim_after_ms,
     )
-    jobs = DoJobs(redis, due, own)
+    jobs = JobBodies(redis, SERVICE, bodies)
     checks = {"redis": answers(redis.ping), "postgres": answers(log.head)}
     await run(settings, SERVICE, redis=redis, broker=broker, tasks=[runner.sweep, jobs.run], checks=checks)
     await judge.close()
     await connections.close()
     await redis.aclose()
+
+
+def create_forgetting(settings: Settings, redis: Redis, log: MemoryLog, sender: Commanding) -> Body:
+    """Forgetting by the policy of the settings; without one, nothing is forgotten."""
+    policy = policy_of(settings)
+    forgetting = None if policy is None else Forgetting(redis, log, sender, policy, clock=lambda: datetime.now(UTC))
+
+    async def forget(due_ms: int) -> dict[str, str]:
+        return {"forgotten": "0" if forgetting is None else str(await forgetting.everywhere(f"{FORGETTING}/{due_ms}"))}
+
+    return forget
 
 
 if __name__ == "__main__":

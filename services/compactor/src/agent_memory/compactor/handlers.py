@@ -1,13 +1,12 @@
 """Events of the log into groups of memories that say the same, and what is done about them when it is time or somebody asks."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Protocol, cast
+from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import msgspec
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
 
 from agent_memory.compactor.compaction import Done, owners_like, remaining
 from agent_memory.compactor.domain import latest, project
@@ -19,15 +18,13 @@ from agent_memory.contracts.errors import MemoryFault, Unavailable, as_fault
 from agent_memory.contracts.events import MemoryEdited, MemoryForgotten, MemoryStored
 from agent_memory.contracts.records import Scope
 from agent_memory.contracts.streams import COMPACTIONS, COMPACTOR_GROUP, DATA_FIELD, DUPLICATES, MEMORY_INDEX, compaction_answer_key
-from agent_memory.readmodels import duplicates, jobs
+from agent_memory.readmodels import duplicates
 from agent_memory.readmodels.progress import Ledger
 from agent_memory.runtime import telemetry
 from agent_memory.runtime.broker import Entry
-from agent_memory.runtime.leases import Leases
 
 TYPES: frozenset[str] = frozenset(kind.__name__ for kind in (MemoryStored, MemoryEdited, MemoryForgotten))
 ANSWER_SECONDS = 600
-DONE_KEY = "am:compactor:done"
 PAUSE_SECONDS = 0.05
 
 log = structlog.get_logger("compactor")
@@ -44,47 +41,6 @@ class KeepDuplicates:
         """Group the memories of the batch. Raises redis.RedisError; the batch may then be given again."""
         changes = [project(envelope, decode_event(envelope.type, envelope.data)) for envelope in batch]
         await duplicates.write(self._redis, latest(change for change in changes if change is not None))
-
-
-Job = Callable[[str], Awaitable[object]]
-"""What is done when a job is due, given a name for the cause."""
-
-
-class DoJobs:
-    """Does what came due, as the log says it did: by one replica, and once more if that one dies. All of it may be done twice."""
-
-    def __init__(self, redis: Redis, due: Mapping[str, Job], own: CompactorSettings) -> None:
-        self._redis = redis
-        self._due = due
-        self._own = own
-        self._leases = Leases(redis, "job")
-
-    async def run(self) -> None:
-        """Look again and again, until cancelled."""
-        while True:
-            try:
-                await self.look()
-            except (MemoryFault, RedisError, OSError) as error:
-                telemetry.ERRORS.labels("job", type(error).__name__).inc()
-                log.warning("job put off", error=f"{type(error).__name__}: {error}")
-            await asyncio.sleep(self._own.look_every_seconds)
-
-    async def look(self) -> list[str]:
-        """Do the jobs that came due since they were done last; returns which. Raises what they do."""
-        last = await jobs.last_due(self._redis)
-        did = []
-        for name, job in self._due.items():
-            due_ms = last.get(name, 0)
-            if due_ms > await self._done(name):
-                async with self._leases.held(name) as held:
-                    if held:
-                        await job(f"{name}/{due_ms}")
-                        await cast(Awaitable[int], self._redis.hset(DONE_KEY, name, str(due_ms)))
-                        did.append(name)
-        return did
-
-    async def _done(self, name: str) -> int:
-        return int(await cast(Awaitable[bytes | None], self._redis.hget(DONE_KEY, name)) or 0)
 
 
 class Compacts(Protocol):

@@ -13,8 +13,6 @@ class CompactorSettings(msgspec.Struct, frozen=True, kw_only=True):
     requests: int = 4
     """Most requests that somebody waits for, done at the same time."""
     request_claim_after_ms: int = 600_000
-    look_every_seconds: float = 1.0
-    """How often it is looked whether a job came due."""
     farthest: float = 0.2
     """Greatest cosine distance between memories that may say the same; DEDUPLICATION_DISTANCE_THRESHOLD says it."""
     neighbours: int = 20

@@ -1,9 +1,13 @@
 """Composition root of the indexer: the only file of the service that makes things. `python -m agent_memory.indexer.app`."""
 
+from functools import partial
+
+from agent_memory.contracts.job_catalogue import INDEX_CHECK
 from agent_memory.contracts.streams import EVENTS, MEMORY_INDEX, TIMELINE_INDEX
 from agent_memory.eventlog.connect import Connections
+from agent_memory.eventlog.counts import CountReader
 from agent_memory.eventlog.embeddings import EmbeddingStore
-from agent_memory.eventlog.reader import LogReader
+from agent_memory.indexer.checking import CheckIndexes, Rebuild
 from agent_memory.indexer.handlers import IndexEvents
 from agent_memory.indexer.settings import IndexerSettings
 from agent_memory.readmodels.documents import Kind
@@ -12,6 +16,7 @@ from agent_memory.readmodels.progress import Ledger
 from agent_memory.runtime import service
 from agent_memory.runtime.broker import connect_redis, make_broker, replica_name, subscribe
 from agent_memory.runtime.embed import create_embedder
+from agent_memory.runtime.job_bodies import JobBodies
 from agent_memory.runtime.metrics_server import answers
 from agent_memory.runtime.process import start
 from agent_memory.runtime.projection import Projection, Runner
@@ -26,9 +31,10 @@ async def serve(settings: Settings, own: IndexerSettings = DEFAULTS) -> None:
     """Keeps both indexes until told to stop. Each has a projection of its own, so a long import never delays a memory."""
     redis, broker = connect_redis(settings.redis_url), make_broker(settings)
     connections = Connections(settings.database_url, size=own.connections)
-    reader, vectors = LogReader(connections), EmbeddingStore(connections)
+    reader, vectors = CountReader(connections), EmbeddingStore(connections)
     embedder = create_embedder(settings)
     tasks: list[service.Task] = []
+    rebuild: dict[Kind, Rebuild] = {}
     for name, kind in INDEXES.items():
         indexing = Indexing(kind, redis, embedder, vectors, messages_too=settings.index_all_messages_in_long_term_memory)
         handler = IndexEvents(indexing, redis, embedder, settings.redisvl_indexing_algorithm)
@@ -46,7 +52,10 @@ async def serve(settings: Settings, own: IndexerSettings = DEFAULTS) -> None:
             redis=redis,
         )
         subscribe(broker, EVENTS, name, replica_name(settings), runner.handle, batch=own.batch, claim_after_ms=own.claim_after_ms)
+        rebuild[kind] = partial(built_anew, handler, reader)
         tasks += [runner.sweep, lambda handler=handler: handler.watch(reader)]  # type: ignore[misc]
+    check = CheckIndexes(redis, reader, rebuild, messages_too=settings.index_all_messages_in_long_term_memory).check
+    tasks.append(JobBodies(redis, SERVICE, {INDEX_CHECK: check}).run)
     await service.run(
         settings,
         SERVICE,
@@ -58,6 +67,11 @@ async def serve(settings: Settings, own: IndexerSettings = DEFAULTS) -> None:
     await embedder.close()
     await connections.close()
     await redis.aclose()
+
+
+async def built_anew(handler: IndexEvents, reader: CountReader) -> None:
+    """Replaces one index by what the log says."""
+    await handler.rebuild(reader, await handler.ensure())
 
 
 if __name__ == "__main__":

@@ -45,11 +45,12 @@ class IndexEvents:
         while True:
             live = await self.ensure()
             if needs_rebuild(live, self._embedder.model, self._embedder.dimensions, self._algorithm):
-                await self._rebuild(source, live)
+                await self.rebuild(source, live)
             await asyncio.sleep(LOOK_SECONDS)
 
-    async def _rebuild(self, source: Log, live: generations.Generation) -> None:
-        log.info("index of another model is replaced", index=live.kind, was=live.model, model=self._embedder.model)
+    async def rebuild(self, source: Log, live: generations.Generation) -> None:
+        """Builds the next generation from the log and swaps; nothing happens while another replica does so."""
+        log.info("index is built anew", index=live.kind, was=live.model, model=self._embedder.model)
         try:
             async for step in self._indexing.rebuild(source, self._algorithm):
                 log.info("rebuilding", index=live.kind, position=step.position, head=step.head, documents=step.documents)

@@ -1,5 +1,6 @@
 """Composition root of ingest: the only file of the service that makes things. `python -m agent_memory.ingest.app`."""
 
+from agent_memory.contracts.job_catalogue import OUTBOX_PROCESSOR, STREAM_TRIM
 from agent_memory.contracts.streams import COMMANDS, INGEST_GROUP
 from agent_memory.eventlog.connect import Connections
 from agent_memory.eventlog.reader import LogReader
@@ -7,10 +8,12 @@ from agent_memory.eventlog.relay import Relay
 from agent_memory.eventlog.store import EventStore
 from agent_memory.ingest.group_commit import GroupCommit
 from agent_memory.ingest.handlers import Ingest
+from agent_memory.ingest.outbox import Outbox
 from agent_memory.ingest.reconcile import Reconciler
 from agent_memory.ingest.settings import IngestSettings
 from agent_memory.runtime import service, telemetry
 from agent_memory.runtime.broker import connect_redis, make_broker, replica_name, subscribe
+from agent_memory.runtime.job_bodies import JobBodies
 from agent_memory.runtime.metrics_server import answers
 from agent_memory.runtime.process import start
 from agent_memory.runtime.settings import Settings
@@ -34,6 +37,8 @@ async def serve(settings: Settings, own: IngestSettings = DEFAULTS) -> None:
     ingest = Ingest(EventStore(connections), redis, relay, views=views)
     commits = GroupCommit(ingest, batch=own.batch)
     reconciler = Reconciler(connections, views)
+    outbox = Outbox(redis, reader, relay)
+    jobs = JobBodies(redis, SERVICE, {OUTBOX_PROCESSOR: outbox.check, STREAM_TRIM: outbox.trim})
     broker = make_broker(settings)
     subscribe(
         broker,
@@ -50,7 +55,7 @@ async def serve(settings: Settings, own: IngestSettings = DEFAULTS) -> None:
         SERVICE,
         redis=redis,
         broker=broker,
-        tasks=[commits.write, commits.answer, relay.run, reconciler.run],
+        tasks=[commits.write, commits.answer, relay.run, reconciler.run, jobs.run],
         drain=commits.drain,
         checks={"postgres": answers(reader.head), "redis": answers(redis.ping)}
         | ({"working memory": answers(views.ping)} if apart else {}),

@@ -5,6 +5,7 @@ from functools import partial
 from msgspec.structs import replace
 from redis.asyncio import Redis
 
+from agent_memory.contracts.job_catalogue import HOURLY_ROLLUP, SEGMENT_SUMMARIZER
 from agent_memory.contracts.streams import (
     ENRICHMENT,
     EVENTS,
@@ -20,7 +21,7 @@ from agent_memory.eventlog.embeddings import EmbeddingStore
 from agent_memory.eventlog.histories import HistoryReader
 from agent_memory.eventlog.newest import NewestReader
 from agent_memory.eventlog.said import SaidReader
-from agent_memory.readmodels import session_work
+from agent_memory.readmodels import due, session_work
 from agent_memory.readmodels.contents import zones_of
 from agent_memory.readmodels.contents_reads import TableOfContents
 from agent_memory.readmodels.progress import Ledger
@@ -29,6 +30,7 @@ from agent_memory.runtime.broker import connect_redis, make_broker, replica_name
 from agent_memory.runtime.commanding import Commanding
 from agent_memory.runtime.embed import create_embedder
 from agent_memory.runtime.embed_vectors import Embedder
+from agent_memory.runtime.job_bodies import Body, JobBodies
 from agent_memory.runtime.leases import Leases
 from agent_memory.runtime.llm import Completer, create_completer
 from agent_memory.runtime.llm_journal import Journal
@@ -57,6 +59,8 @@ from agent_memory.summarizer.view_runs import KeepTasks, Refreshing, ViewRuns
 from agent_memory.summarizer.working import Work, Worker
 
 SERVICE = "summarizer"
+SWEEP_SECONDS = 3_600.0
+"""A job's own time is over before."""
 
 
 async def serve(settings: Settings, own: SummarizerSettings = DEFAULTS) -> None:
@@ -108,6 +112,15 @@ async def serve(settings: Settings, own: SummarizerSettings = DEFAULTS) -> None:
     asked = partial(subscribe, broker, PARTITION_RUNS, PARTITION_RUNS_GROUP, replica_name(settings), partition_runs.handle)
     asked(batch=own.models_at_once, claim_after_ms=own.claim_after_ms)
 
+    jobs = JobBodies(
+        redis,
+        SERVICE,
+        {
+            SUMMARY_VIEWS: Refreshing(redis, view_log, commands).run,
+            HOURLY_ROLLUP: swept(revising, "periods"),
+            SEGMENT_SUMMARIZER: swept(revising, "segments"),
+        },
+    )
     await run(
         settings,
         SERVICE,
@@ -117,8 +130,8 @@ async def serve(settings: Settings, own: SummarizerSettings = DEFAULTS) -> None:
             partial(agree_on_share, redis, settings),
             *(runner.sweep for runner in runners),
             *(worker.run for worker in workers.values()),
-            Refreshing(redis, view_log, commands).run,
             *[revising.run] * own.revising_lanes,
+            jobs.run,
         ],
         drain=partition_runs.drain,
         checks={"redis": answers(redis.ping), "postgres": answers(log.head)},
@@ -166,6 +179,15 @@ def create_finders(settings: Settings) -> Finders:
         entities=entities if settings.enable_ner else None,
         most_topics=settings.top_k_topics,
     )
+
+
+def swept(revising: Revising, kind: due.Kind) -> Body:
+    """The job that has everything of a kind written about that waits. A model may take as long as the job's own time allows."""
+
+    async def sweep(due_ms: int) -> dict[str, str]:
+        return await revising.sweep(kind, seconds=SWEEP_SECONDS)
+
+    return sweep
 
 
 async def agree_on_share(redis: Redis, settings: Settings) -> None:

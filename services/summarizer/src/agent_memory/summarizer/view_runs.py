@@ -1,6 +1,5 @@
 """Full runs of summary views: tasks in the log, done by whichever replica gets the lease, and made for continuous views."""
 
-import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -18,8 +17,7 @@ from agent_memory.contracts.errors import MemoryFault, NotFound, Refused, Unavai
 from agent_memory.contracts.events import SummaryViewCreated, TaskChanged
 from agent_memory.contracts.records import Task, TaskStatus, to_datetime
 from agent_memory.contracts.streams import PARTITION_RUNS, PARTITION_RUNS_GROUP, SUMMARY_VIEWS, owner_of, task_stream, view_streams
-from agent_memory.readmodels import jobs, tasks
-from agent_memory.runtime import telemetry
+from agent_memory.readmodels import tasks
 from agent_memory.runtime.broker import forget_dead_consumers
 from agent_memory.runtime.commanding import Commanding
 from agent_memory.runtime.leases import Leases
@@ -28,9 +26,6 @@ from agent_memory.summarizer.summary_views import Log, NoSummary, commanded
 TYPES: frozenset[str] = frozenset({TaskChanged.__name__})
 ATTEMPTS = 6
 """A run that fails so often, at growing pauses, has failed: about half a minute in all, beside what its calls took."""
-LOOK_SECONDS = 1.0
-REFRESHED = f"am:{SUMMARY_VIEWS}:refreshed"
-"""The due time, UTC milliseconds, up to which continuous views have their tasks. Lost, it costs a run that changes nothing."""
 
 log = structlog.get_logger(__name__)
 
@@ -128,28 +123,22 @@ class ViewRuns:
 
 
 class Refreshing:
-    """Gives continuous views a task whenever the job is due. Its id names view and due time: of several replicas one is heard."""
+    """Gives continuous views a task when the job is run. Its id names view and due time, so that doing it again makes no more."""
 
     def __init__(self, redis: Redis, log: Log, commands: Commanding) -> None:
         self._redis = redis
         self._log = log
         self._commands = commands
 
-    async def run(self) -> None:
-        """Look again and again, until cancelled."""
-        while True:
-            try:
-                await self.look()
-            except (MemoryFault, RedisError, OSError) as error:
-                telemetry.ERRORS.labels(SUMMARY_VIEWS, type(error).__name__).inc()
-                log.warning("refresh put off", error=f"{type(error).__name__}: {error}")
-            await asyncio.sleep(LOOK_SECONDS)
+    async def run(self, due_ms: int) -> dict[str, str]:
+        """Body of the job SUMMARY_VIEWS. Raises MemoryFault, redis.RedisError."""
+        made = await self.made(due_ms)
+        with suppress(ResponseError):  # nobody has asked for a partition yet
+            await forget_dead_consumers(self._redis, PARTITION_RUNS, PARTITION_RUNS_GROUP)
+        return {"tasks": str(len(made))}
 
-    async def look(self) -> list[str]:
-        """Make the tasks of the newest due time, once, and return their ids. Raises MemoryFault, redis.RedisError."""
-        due_ms = (await jobs.last_due(self._redis)).get(SUMMARY_VIEWS)
-        if due_ms is None or int(await self._redis.get(REFRESHED) or 0) >= due_ms:
-            return []
+    async def made(self, due_ms: int) -> list[str]:
+        """Makes the tasks and returns their ids; a view that has one already gets none."""
         busy = {(owner_of(stream)[0].tenant, task.view_id) for stream, task in (await tasks.opened(self._redis)).items()}
         made = []
         for state in await self._log.newest_under(view_streams()):
@@ -158,9 +147,6 @@ class Refreshing:
                 continue
             if (tenant, state.event.view.id) not in busy:
                 made.append(await self._task(tenant, state.event.view.id, due_ms))
-        await self._redis.set(REFRESHED, due_ms)
-        with suppress(ResponseError):  # nobody has asked for a partition yet
-            await forget_dead_consumers(self._redis, PARTITION_RUNS, PARTITION_RUNS_GROUP)
         return made
 
     async def _task(self, tenant: str, view_id: str, due_ms: int) -> str:

@@ -1,0 +1,31 @@
+"""How much of what the log holds, for whoever compares it with a view."""
+
+from agent_memory.contracts.events import EventRecorded, MemoryForgotten
+from agent_memory.eventlog.reader import LogReader
+
+
+class CountReader(LogReader):
+    """Goes through an index or a type: for jobs, not for requests. Every method raises Unavailable when Postgres is away."""
+
+    async def memories(self) -> int:
+        """Long-term memories that exist now, of all tenants."""
+        rows = await self._rows(
+            "SELECT count(*) FROM (SELECT DISTINCT ON (stream) type FROM events"
+            " WHERE stream >= 'memory/' COLLATE \"C\" AND stream < 'memory0' COLLATE \"C\" ORDER BY stream, version DESC) newest"
+            " WHERE type <> %s",
+            (MemoryForgotten.__name__,),
+        )
+        return int(rows[0][0])
+
+    async def events(self) -> int:
+        """Events of the timeline, of all tenants."""
+        return int((await self._rows("SELECT count(*) FROM events WHERE event_id IS NOT NULL"))[0][0])
+
+    async def faint_texts(self) -> list[str]:
+        """Texts of those events that have no printable ASCII sign: empty, blank, or in another script."""
+        rows = await self._rows(
+            "SELECT coalesce(data -> 'event' ->> 'text', '') FROM events WHERE event_id IS NOT NULL AND type = %s"
+            " AND coalesce(data -> 'event' ->> 'text', '') !~ '[!-~]'",
+            (EventRecorded.__name__,),
+        )
+        return [text for (text,) in rows]
