@@ -1,10 +1,10 @@
 """When one text says all that another says: near is not the same."""
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from agent_memory.readmodels.restating import restates
+from agent_memory.readmodels.restating import restates, words
 
 AGREE = [
     ("User likes tea", "user likes  TEA."),
@@ -59,4 +59,5 @@ def test_a_text_restates_itself_however_it_is_spaced(text: str) -> None:
 
 @given(st.text(), st.text())
 def test_texts_of_different_digits_never_agree_unless_one_adds_a_clause(one: str, other: str) -> None:
+    assume("2" not in words(one))  # then the other may be a clause of it: "2: 1" says all that "2" does
     assert not restates(f"{one} 1", f"{other} 2")
