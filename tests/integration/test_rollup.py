@@ -147,19 +147,41 @@ async def test_of_what_was_written_about_a_node_the_newest_stays(redis: Redis) -
 
 
 async def test_a_change_is_noticed_while_a_node_is_seen_to(redis: Redis) -> None:
-    await due.mark(redis, [("toc/a/b/c/toc:day:1", 10), ("toc/a/b/c/toc:segment:2", 20)])
+    day, segment = "toc/a/b/c/toc:day:1", "toc/a/b/c/toc:segment:2"
+    await due.mark(redis, [(day, 10), (segment, 20)])
     assert await due.take(redis, 5, until_ms=100, most=9) == []
     (taken,) = await due.take(redis, 15, until_ms=100, most=9)
-    assert taken == ("toc/a/b/c/toc:day:1", "1")
+    assert taken[0] == day
     assert await due.take(redis, 15, until_ms=100, most=9) == []
-    await due.mark(redis, [("toc/a/b/c/toc:day:1", 50)])
-    assert not await due.settle(redis, *taken, again_ms=50)
-    (again,) = await due.take(redis, 60, until_ms=100, most=1)
-    assert again == ("toc/a/b/c/toc:segment:2", "1")
+    await due.mark(redis, [(day, 50)])
+    (again,) = await due.take(redis, 60, until_ms=100, most=9)
+    assert again[0] == segment, "a day that somebody holds is left to him"
+    assert not await due.settle(redis, *taken, again_ms=150)
     assert await due.settle(redis, *again, again_ms=50)
     assert await due.waiting(redis) == {"segments": 0, "periods": 1}
     assert await due.hasten(redis, "periods", 40, until_ms=200) == 1
-    assert await due.take(redis, 40, until_ms=100, most=1) == [("toc/a/b/c/toc:day:1", "2")]
+    ((name, token),) = await due.take(redis, 40, until_ms=100, most=1)
+    assert (name, token != taken[1]) == (day, True)
+
+
+async def test_a_change_after_a_flush_is_not_taken_for_the_one_before(redis: Redis) -> None:
+    await due.mark(redis, [("toc/a/b/c/toc:day:1", 10)])
+    (taken,) = await due.take(redis, 15, until_ms=100, most=9)
+    await redis.flushall()
+    await due.mark(redis, [("toc/a/b/c/toc:day:1", 10)])
+    assert not await due.settle(redis, *taken, again_ms=50)
+
+
+async def test_who_holds_a_node_keeps_it_as_long_as_he_is_heard_of(redis: Redis) -> None:
+    await due.mark(redis, [("toc/a/b/c/toc:day:1", 10), ("toc/a/b/c/toc:day:2", 10)])
+    (first, second) = await due.take(redis, 15, until_ms=100, most=9)
+    await due.settle(redis, *second, again_ms=50)
+    await due.hold(redis, [first[0], second[0]], until_ms=300)
+    assert await due.hasten(redis, "periods", 1, until_ms=1_000) == 0
+    assert await due.take(redis, 200, until_ms=400, most=9) == []
+    assert await due.take(redis, 300, until_ms=400, most=9) == [first], "whoever does not come back is followed by another"
+    await due.put_off(redis, first[0], 500)
+    assert await due.hasten(redis, "periods", 1, until_ms=1_000) == 1
 
 
 async def test_new_events_go_to_a_generation_that_is_being_built_as_well(redis: Redis) -> None:

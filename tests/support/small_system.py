@@ -32,7 +32,7 @@ from agent_memory.eventlog.store import EventStore
 from agent_memory.indexer.handlers import IndexEvents
 from agent_memory.ingest.handlers import Ingest
 from agent_memory.readmodels import generations
-from agent_memory.readmodels.contents import UTC_ALWAYS
+from agent_memory.readmodels.contents import UTC_ALWAYS, Zoned
 from agent_memory.readmodels.documents import Kind
 from agent_memory.readmodels.indexing import Indexing
 from agent_memory.readmodels.progress import Ledger
@@ -57,8 +57,8 @@ INDEXES: dict[str, Kind] = {MEMORY_INDEX: "memory", TIMELINE_INDEX: "timeline"}
 class SmallSystem:
     """Ingest, every projection and their stores. `redis` and `connections` are open for tests that break things."""
 
-    def __init__(self, database_url: str, redis_url: str) -> None:
-        self.database_url, self.redis_url = database_url, redis_url
+    def __init__(self, database_url: str, redis_url: str, *, zones: Zoned = UTC_ALWAYS) -> None:
+        self.database_url, self.redis_url, self.zones = database_url, redis_url, zones
         self.connections = Connections(database_url)
         self.log = HistoryReader(self.connections)
         self.redis = Redis.from_url(redis_url, protocol=2)
@@ -103,7 +103,7 @@ class SmallSystem:
 
     async def examined(self, *, quick: bool = False) -> dict[int, Result]:
         """All invariants by number."""
-        async with opened(self.database_url, self.redis_url, settle_seconds=0) as system:
+        async with opened(self.database_url, self.redis_url, settle_seconds=0, zones=self.zones) as system:
             return {result.number: result for result in await check_all(system, quick=quick)}
 
     async def execute(self, statement: str, values: Sequence[object] = ()) -> None:
@@ -118,7 +118,7 @@ class SmallSystem:
 
     def _runners(self) -> list[Runner]:
         kept: list[tuple[str, frozenset[str], Apply]] = [
-            (CONTENTS, CONTENTS_TYPES, KeepContents(self.redis, zones=UTC_ALWAYS, delays=Delays()).apply),
+            (CONTENTS, CONTENTS_TYPES, KeepContents(self.redis, zones=self.zones, delays=Delays()).apply),
             (DUPLICATES, frozenset({"MemoryStored", "MemoryEdited", "MemoryForgotten"}), KeepDuplicates(self.redis).apply),
             (JOBS, JOBS_TYPES, KeepJobs(self.redis).apply),
             (SESSION_WORK, SESSION_TYPES, KeepSessionWork(self.redis, self.log, TokenCounter(), 0.7).apply),

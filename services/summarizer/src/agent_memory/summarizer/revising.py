@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 
 import msgspec
 import structlog
@@ -23,8 +24,10 @@ from agent_memory.summarizer.domain import command
 from agent_memory.summarizer.revisions import Revisions, Sessions
 
 LOOK_SECONDS = 0.25
-LEASE_MS = 600_000
-"""How long a node that a worker took, and did not come back with, is left to it."""
+LEASE_MS = 30_000
+"""How long a node is left to a worker that took it and was not heard of since. One that lives renews it."""
+SWEPT_MS = 600_000
+"""A sweep sees to what would be due in that time."""
 SEEN_SECONDS = 10.0
 AGAIN_MS = 1_000
 REFUSED_MS = 600_000
@@ -54,13 +57,16 @@ class Revising:
     It reads the view only when that shows all of the log: what is half made again after a flush is not written about.
     """
 
-    def __init__(self, redis: Redis, revisions: Revisions, commands: Commanding, head: Head, *, at_once: int) -> None:
+    def __init__(
+        self, redis: Redis, revisions: Revisions, commands: Commanding, head: Head, *, at_once: int, lease_ms: int = LEASE_MS
+    ) -> None:
         self._redis = redis
         self._revisions = revisions
         self._commands = commands
         self._head = head
         self._ledger = Ledger(redis, CONTENTS)
         self._at_once = at_once
+        self._lease_ms = lease_ms
         self._failed: dict[str, int] = {}
 
     async def run(self) -> None:
@@ -78,15 +84,16 @@ class Revising:
     async def look(self) -> int:
         """See to the nodes that are due now. How many there were. Raises MemoryFault and redis.RedisError; they come back then."""
         now_ms = _now_ms()
-        taken = await due.take(self._redis, now_ms, until_ms=now_ms + LEASE_MS, most=self._at_once)
+        taken = await due.take(self._redis, now_ms, until_ms=now_ms + self._lease_ms, most=self._at_once)
         if not taken:
             return 0
         items = [_item(stream, changes) for stream, changes in taken]
         try:
-            await self._shown(await self._head())
-            await self._draft(items)
-            replies = await self._commands.send([item.sent for item in items if item.sent is not None])
-            await self._shown(max((reply.position for reply in replies.values()), default=0))
+            async with self._held(items):
+                await self._shown(await self._head())
+                await self._draft(items)
+                replies = await self._commands.send([item.sent for item in items if item.sent is not None])
+                await self._shown(max((reply.position for reply in replies.values()), default=0))
         except BaseException:
             await asyncio.shield(self._give_back(items))
             raise
@@ -97,7 +104,7 @@ class Revising:
     async def sweep(self, kind: Kind, *, seconds: float) -> dict[str, str]:
         """Have everything of a kind that waits seen to now. Says how much there was. Raises Unavailable when it is not in time."""
         now_ms = _now_ms()
-        hastened = await due.hasten(self._redis, kind, now_ms, until_ms=now_ms + LEASE_MS // 2)
+        hastened = await due.hasten(self._redis, kind, now_ms, until_ms=now_ms + SWEPT_MS)
         deadline = time.monotonic() + seconds
         while (left := (await due.waiting(self._redis, until_ms=now_ms))[kind]) > 0:
             if time.monotonic() > deadline:
@@ -119,11 +126,17 @@ class Revising:
     async def _drafted(self, item: Item, sessions: Sessions) -> None:
         try:
             made = await self._revisions.revision(item.scope, item.node_id, sessions)
-        except Unavailable as error:
+        except RedisError:
+            raise
+        except Exception as error:
+            # outermost loop: named, counted, and no node keeps others waiting
             times = self._failed[item.stream] = self._failed.get(item.stream, 0) + 1
             item.again_ms = _now_ms() + min(AGAIN_MS * 2**times, LONGEST_PAUSE_MS)
             telemetry.ERRORS.labels("toc.revise", type(error).__name__).inc()
-            log.warning("node put off", node=item.node_id, error=error.detail, times=times)
+            unexpected = None if isinstance(error, MemoryFault) else error
+            log.warning(
+                "node put off", node=item.node_id, error=f"{type(error).__name__}: {error}", times=times, exc_info=unexpected
+            )
             return
         self._failed.pop(item.stream, None)
         if made is not None:
@@ -144,6 +157,25 @@ class Revising:
             await due.put_off(self._redis, item.stream, now_ms + (AGAIN_MS if lost else REFUSED_MS))
         else:
             await due.settle(self._redis, item.stream, item.changes, again_ms=now_ms + AGAIN_MS)
+
+    @asynccontextmanager
+    async def _held(self, items: Sequence[Item]) -> AsyncIterator[None]:
+        """Renews the lease on the items meanwhile. When it cannot, another may do the same: that is recorded once all the same."""
+
+        async def renew() -> None:
+            while True:
+                await asyncio.sleep(self._lease_ms / 3000)
+                try:
+                    await due.hold(self._redis, [item.stream for item in items], until_ms=_now_ms() + self._lease_ms)
+                except (RedisError, OSError) as error:
+                    telemetry.ERRORS.labels("toc.revise", type(error).__name__).inc()
+
+        renewing = asyncio.create_task(renew())
+        try:
+            yield
+        finally:
+            renewing.cancel()
+            await asyncio.gather(renewing, return_exceptions=True)
 
     async def _give_back(self, items: Sequence[Item]) -> None:
         for item in items:

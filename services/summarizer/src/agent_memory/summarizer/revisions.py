@@ -14,6 +14,7 @@ from agent_memory.readmodels import contents
 from agent_memory.readmodels.contents_reads import TableOfContents
 from agent_memory.readmodels.cutting import Segment
 from agent_memory.runtime import telemetry
+from agent_memory.runtime.embed_vectors import EmbeddingRefused, Floats
 from agent_memory.runtime.llm import CompletionRefused, CompletionUnusable, Messages
 from agent_memory.runtime.llm_journal import Journal
 from agent_memory.summarizer.domain import (
@@ -108,8 +109,17 @@ class Revisions:
                 return asked
         worth = worth_reading(told)
         texts = [one.text for one in worth]
-        vectors = await self._vectors.of(texts, [text[:SHORTER] for text in texts]) if texts else None
+        vectors = await self._vectors_of(texts) if texts else None
         return await asyncio.to_thread(draft_segment, told, vectors, context), ModelUse()
+
+    async def _vectors_of(self, texts: Sequence[str]) -> Floats | None:
+        """None when a provider will not have one of the texts: then their words alone count."""
+        try:
+            return await self._vectors.of(texts, [text[:SHORTER] for text in texts])
+        except EmbeddingRefused as error:
+            telemetry.ERRORS.labels("toc.vectors", type(error).__name__).inc()
+            log.warning("written about without vectors", error=str(error))
+            return None
 
     async def _period(self, scope: Scope, node_id: str, version: int, last: Revision | None) -> Made | None:
         node = await self._toc.node(scope, node_id)
