@@ -161,15 +161,17 @@ def _gateways(home: Home, settings: Settings, environment: Mapping[str, str], co
     found: list[tuple[Part, Settings]] = []
     for number, name in enumerate(_names(GATEWAY, count) if installed([GATEWAY]) else []):
         wanted = {"PORT": settings.port, "GRPC_PORT": settings.grpc_port, "MCP_PORT": settings.mcp_port}
+        if not settings.grpc_enabled:
+            del wanted["GRPC_PORT"]
         if number:
             wanted = dict.fromkeys(wanted, 0)
         for variable, port in wanted.items():
             if port:
-                require_free(port, variable, settings.host)
+                require_free(port, variable, settings.grpc_host if variable == "GRPC_PORT" else settings.host)
         spare = free_ports(len(wanted))
         ports = {variable: port or other for (variable, port), other in zip(wanted.items(), spare, strict=True)}
         chosen = msgspec.structs.replace(
-            settings, port=ports["PORT"], grpc_port=ports["GRPC_PORT"], mcp_port=ports["MCP_PORT"], metrics_port=0
+            settings, port=ports["PORT"], grpc_port=ports.get("GRPC_PORT", 0), mcp_port=ports["MCP_PORT"], metrics_port=0
         )
         health = f"http://{_reachable(settings.host)}:{chosen.port}/ready"
         given = {**environment, **{variable: str(port) for variable, port in ports.items()}}

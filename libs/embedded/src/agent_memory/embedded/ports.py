@@ -66,7 +66,8 @@ def require_free(port: int, variable: str, host: str = LOOPBACK) -> None:
         case errno.EACCES:
             text, hint = f"port {port} is not allowed for this user", f"set {variable} to a port above 1023"
         case _:
-            text, hint = f"HOST={host} is not an address of this machine", "use 127.0.0.1, or 0.0.0.0 for every interface"
+            name = "GRPC_HOST" if variable == "GRPC_PORT" else "HOST"
+            text, hint = f"{name}={host} is not an address of this machine", "use 127.0.0.1, or 0.0.0.0 for every interface"
     raise StackError(text, hint=hint)
 
 

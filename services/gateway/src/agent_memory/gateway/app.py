@@ -8,6 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from importlib import import_module
+from socket import socket
 from typing import Any, cast
 
 import structlog
@@ -267,7 +268,21 @@ def checks_of(reader: LogReader, redis: Redis, bus: RedisCommandBus, views: Redi
 
 
 class Server(uvicorn.Server):
-    """Stops on a signal by finishing what is in flight, and leaves the process to end by itself, with success."""
+    """Stops on a signal by finishing what is in flight, and leaves the process to end by itself, with success.
+
+    The door `beside` it stops at the same time.
+    """
+
+    def __init__(self, config: uvicorn.Config, beside: grpc_server.Door | None) -> None:
+        super().__init__(config)
+        self._beside = beside
+
+    async def shutdown(self, sockets: list[socket] | None = None) -> None:
+        """Both doors let what is in flight finish."""
+        async with asyncio.TaskGroup() as stopping:
+            stopping.create_task(super().shutdown(sockets))
+            if self._beside is not None:
+                stopping.create_task(self._beside.stop(GRACE_SECONDS))
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -302,11 +317,14 @@ async def serve(settings: Settings, auth: AuthSettings) -> None:
         log = structlog.get_logger(__name__)
         for warning in warnings_of(settings, auth):
             log.warning(warning)
-        door, addresses = await grpc_server.start(gateway, settings) if settings.grpc_enabled else (None, [])
+        door = await grpc_server.start(gateway, settings) if settings.grpc_enabled else None
+        addresses = [] if door is None else door.addresses
         log.info("listening", host=settings.host, port=settings.port, grpc=addresses, authentication=auth.auth_mode)
-        await Server(config).serve()
-        if door is not None:
-            await door.stop(GRACE_SECONDS)
+        try:
+            await Server(config, door).serve()
+        finally:
+            if door is not None:
+                await door.stop(0)
 
 
 def main() -> None:

@@ -1,12 +1,16 @@
 """What can be done with the timeline, whichever door asks."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
 import msgspec
 
+from agent_memory.contracts.queries import SearchTimeline
 from agent_memory.contracts.records import Scope, TimelineEvent
 from agent_memory.contracts.toc import Grip, TocNode
 from agent_memory.gateway.gateway import Gateway
+from agent_memory.gateway.ports import Groups, Page
+from agent_memory.runtime import telemetry
 
 PAGE, MOST_CHILDREN = 20, 100
 BESIDE, MOST_BESIDE = 3, 1_000
@@ -34,6 +38,26 @@ async def browse(gateway: Gateway, scope: Scope, parent_id: str, *, limit: int, 
     offset = int(token) if token and token.isascii() and token.isdigit() and len(token) < 10 else 0
     nodes, more = await gateway.contents.children(scope, parent_id, offset=offset, limit=size)
     return Children(nodes=nodes, continuation_token=str(offset + len(nodes)) if more else None)
+
+
+async def search_events(gateway: Gateway, query: SearchTimeline) -> Page:
+    """What was said that fits, timed by its mode. Raises Unavailable."""
+    with _measured(query):
+        return await gateway.timeline.search(query, await _vector_of(gateway, query))
+
+
+async def search_sessions(gateway: Gateway, query: SearchTimeline) -> Groups:
+    """The sessions in which it was said, timed alike. Raises Unavailable."""
+    with _measured(query):
+        return await gateway.timeline.search_sessions(query, await _vector_of(gateway, query))
+
+
+def _measured(query: SearchTimeline) -> AbstractContextManager[None]:
+    return telemetry.measured("timeline.search", telemetry.SEARCH_SECONDS.labels(query.mode), "search", mode=query.mode)
+
+
+async def _vector_of(gateway: Gateway, query: SearchTimeline) -> bytes | None:
+    return None if query.mode == "keyword" else (await gateway.embedder.embed([query.text]))[0]
 
 
 async def expand(gateway: Gateway, scope: Scope, grip_id: str, *, before: int | None, after: int | None) -> Expanded:

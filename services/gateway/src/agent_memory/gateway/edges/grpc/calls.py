@@ -41,7 +41,7 @@ CODES: Mapping[type[MemoryFault], grpc.StatusCode] = {
     TooLarge: grpc.StatusCode.RESOURCE_EXHAUSTED,
     Unavailable: grpc.StatusCode.UNAVAILABLE,
 }
-POSITION = "x-memory-position"
+POSITION, COMMAND_ID = "x-memory-position", "x-command-id"
 MIN_POSITIONS = ("x-memory-min-position", "x-min-position")
 
 log = structlog.get_logger(__name__)
@@ -50,17 +50,28 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
 class Caller(msgspec.Struct, kw_only=True):
-    """Who asks, through a gateway that is held to what they may reach. `scope`: whose timeline they ask about."""
+    """Who asks what, through a gateway that is held to what they may reach."""
 
+    method: str
     gateway: Gateway
     principal: Principal
-    scope: Scope
     headers: Mapping[bytes, bytes]
     position: int = 0
 
-    async def ask(self, command: AnyCommand, request: bytes) -> Answer:
-        """Send a command with all that the metadata says about it; its position goes back with the answer."""
-        answer = await self.gateway.bus.ask(self.scope, command, **self.about(request))
+    @property
+    def scope(self) -> Scope:
+        """Whose timeline they ask about. Raises Invalid, and Forbidden for one that the credential is not for."""
+        return self.principal.scope(_named(self.headers, "x-namespace"), _named(self.headers, "x-user-id"))
+
+    async def ask(self, command: AnyCommand, request: bytes, *, part: int | None = None) -> Answer:
+        """Send a command with all that the metadata says about it; its position goes back with the answer.
+
+        `part`: which message of a stream it is made of, so that each has a key of its own.
+        """
+        about = self.about(request)
+        if about["idempotency_key"] and part is not None:
+            about["idempotency_key"] += f":{part}"
+        answer = await self.gateway.bus.ask(self.scope, command, **about)
         self.position = max(self.position, answer.position)
         return answer
 
@@ -71,7 +82,8 @@ class Caller(msgspec.Struct, kw_only=True):
             identified(key, "idempotency-key")
         return {
             "idempotency_key": key,
-            "fingerprint": hashlib.blake2b(request, digest_size=16).hexdigest() if key else "",
+            "fingerprint": hashlib.blake2b(self.method.encode() + b"\n" + request, digest_size=16).hexdigest() if key else "",
+            "correlation_id": _named(self.headers, "x-correlation-id") or "",
             "traceparent": telemetry.traceparent_of() or self.headers.get(b"traceparent", b"").decode("latin-1")[:64],
         }
 
@@ -91,13 +103,16 @@ async def answered(
 ) -> T:
     """Let a caller in, act, and tell a fault as the status it stands for."""
     began, status, caller = time.perf_counter(), grpc.StatusCode.OK, None
+    beside: tuple[tuple[str, str], ...] = ()
     try:
-        caller = await admitted(gateway, context, permission)
+        caller = await admitted(gateway, context, method, permission)
         async with asyncio.timeout(context.time_remaining()):
             return await act(caller)
     except MemoryFault as fault:
         status = next((code for kind, code in CODES.items() if isinstance(fault, kind)), grpc.StatusCode.INTERNAL)
-        detail = fault.detail
+        detail = told(fault)
+        if isinstance(fault, Unavailable) and fault.command_id:
+            beside = ((COMMAND_ID, fault.command_id),)
     except TimeoutError:
         status, detail = (
             grpc.StatusCode.DEADLINE_EXCEEDED,
@@ -115,25 +130,32 @@ async def answered(
         telemetry.GRPC_SECONDS.labels(method).observe(time.perf_counter() - began)
         if caller is not None and caller.position:
             context.set_trailing_metadata(((POSITION, str(caller.position)),))
-    await context.abort(status, detail)
+    await context.abort(status, detail, beside)
     raise AssertionError("abort always raises")
 
 
-async def admitted(gateway: Gateway, context: Context, permission: Permission) -> Caller:
-    """Who calls, and for whose timeline. Raises Unauthorized, Forbidden, Invalid."""
+def told(fault: MemoryFault) -> str:
+    """What the caller is told; the field at fault is named."""
+    named = fault.field is None or fault.field.rpartition(".")[2] in fault.detail
+    return fault.detail if named else f"{fault.field}: {fault.detail}"
+
+
+async def admitted(gateway: Gateway, context: Context, method: str, permission: Permission) -> Caller:
+    """Who calls. Raises Unauthorized, Forbidden."""
     headers = {
         str(name).encode(): value if isinstance(value, bytes) else str(value).encode()
         for name, value in context.invocation_metadata() or ()
     }
     principal = await gateway.authenticate(headers)
     principal.require(permission)
-    namespace, user_id = (_named(headers, name) for name in (b"x-namespace", b"x-user-id"))
-    scope = principal.scope(namespace, user_id)
-    return Caller(
-        gateway=held(gateway, principal) if principal.bound else gateway, principal=principal, scope=scope, headers=headers
-    )
+    reachable = held(gateway, principal) if principal.bound else gateway
+    return Caller(method=method, gateway=reachable, principal=principal, headers=headers)
 
 
-def _named(headers: Mapping[bytes, bytes], name: bytes) -> str | None:
-    value = headers.get(name, b"").decode("utf-8", "replace")
-    return identified(value, name.decode()) if value else None
+def _named(headers: Mapping[bytes, bytes], name: str) -> str | None:
+    """What a key says; under `<key>-bin` it may be any text."""
+    raw = headers.get(f"{name}-bin".encode()) or headers.get(name.encode(), b"")
+    try:
+        return identified(raw.decode(), name) if raw else None
+    except UnicodeDecodeError:
+        raise Invalid(f"{name} is not UTF-8", field=name) from None

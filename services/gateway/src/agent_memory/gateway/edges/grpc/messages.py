@@ -57,8 +57,17 @@ def event_of(message: pb.Event, where: str = "") -> TimelineEvent:
     )
 
 
+def required(value: str, field: str) -> str:
+    """What may name something, or nothing. Raises Invalid naming the field when it is empty, or can be no id at all."""
+    if not value:
+        raise Invalid(f"{field} is required", field=field)
+    if "\0" in value:
+        raise Invalid(f"{field} holds a NUL character, which no id has", field=field)
+    return value
+
+
 def identified(value: str, field: str) -> str:
-    """An id that may be one. Raises Invalid naming the field."""
+    """An id that can be given to something. Raises Invalid naming the field."""
     if not value:
         raise Invalid(f"{field} is required", field=field)
     if "\0" in value or len(value.encode()) > MAX_ID_BYTES:
@@ -147,31 +156,17 @@ def job(status: JobStatus) -> pb.JobStatusProto:
     return message
 
 
-class FoundEvent(msgspec.Struct):
-    """What a search document says of its event."""
-
-    event_id: str
-    session_id: str
-    timestamp_ms: int
-    event_type: EventType = "user_message"
-    role: str = "user"
-    text: str = ""
-    metadata: dict[str, str] = {}
-    agent: str | None = None
-
-
-_found = msgspec.json.Decoder(FoundEvent).decode
+_found = msgspec.json.Decoder(TimelineEvent).decode
 
 
 def matched(record: bytes, score: float | None) -> pb.TimelineMatch:
     """An event that a search found."""
     said = _found(record)
-    fields = {name: getattr(said, name) for name in FoundEvent.__struct_fields__}
     return pb.TimelineMatch(
         kind="event",
         id=said.event_id,
         score=score or 0.0,
         text=said.text,
         timestamp_ms=said.timestamp_ms,
-        event=event(TimelineEvent(**fields)),
+        event=event(said),
     )

@@ -6,17 +6,18 @@ from collections.abc import AsyncIterator
 from typing import Any, cast
 
 from agent_memory.contracts.commands import RecordEvents
-from agent_memory.contracts.errors import Invalid, NotFound, Refused
+from agent_memory.contracts.errors import Conflict, Invalid, NotFound, Refused, TooLarge
 from agent_memory.contracts.proto import memory_pb2 as pb
 from agent_memory.contracts.proto import memory_pb2_grpc
 from agent_memory.contracts.queries import GetEvents, SearchTimeline
 from agent_memory.contracts.records import MAX_TIMESTAMP_MS, MIN_TIMESTAMP_MS
 from agent_memory.contracts.replies import EventsRecorded
 from agent_memory.contracts.streams import CONTENTS, TIMELINE_INDEX
+from agent_memory.eventlog.reader import EventPage, encode_cursor
 from agent_memory.gateway import timeline_use
 from agent_memory.gateway.edges.grpc import messages
 from agent_memory.gateway.edges.grpc.calls import Caller, Context, answered
-from agent_memory.gateway.edges.grpc.messages import identified
+from agent_memory.gateway.edges.grpc.messages import identified, required
 from agent_memory.gateway.gateway import Gateway
 from agent_memory.gateway.ports import Answer
 
@@ -25,6 +26,9 @@ IN_FLIGHT = 8
 """Messages of a stream that are being recorded at a time."""
 Messages = AsyncIterator[pb.IngestEventsRequest]
 MODES = ("hybrid", "semantic", "keyword")
+KINDS = frozenset({"node", "grip", "event"})
+PAGE_BYTES = 3_900_000
+"""Longest page of events, unless one alone is longer: clients take messages of 4 MB unless told otherwise."""
 FOUND, MOST_FOUND = 10, 100
 
 
@@ -68,7 +72,7 @@ class MemoryService(memory_pb2_grpc.MemoryServiceServicer):
         """One node, now or at a version; nothing when there is none."""
 
         async def act(caller: Caller) -> pb.GetNodeResponse:
-            node_id, contents = identified(request.node_id, "node_id"), caller.gateway.contents
+            node_id, contents = required(request.node_id, "node_id"), caller.gateway.contents
             await caller.caught_up(context.time_remaining(), CONTENTS)
             if request.HasField("version"):
                 found = await contents.node_at(caller.scope, node_id, request.version)
@@ -82,7 +86,7 @@ class MemoryService(memory_pb2_grpc.MemoryServiceServicer):
         """A page of what stands under a node."""
 
         async def act(caller: Caller) -> pb.BrowseTocResponse:
-            parent, token = identified(request.parent_id, "parent_id"), request.continuation_token
+            parent, token = required(request.parent_id, "parent_id"), request.continuation_token
             await caller.caught_up(context.time_remaining(), CONTENTS)
             page = await timeline_use.browse(caller.gateway, caller.scope, parent, limit=request.limit, token=token)
             children = [messages.node(one) for one in page.nodes]
@@ -98,15 +102,13 @@ class MemoryService(memory_pb2_grpc.MemoryServiceServicer):
             await caller.caught_up(context.time_remaining())
             query = GetEvents(
                 scope=caller.scope,
-                from_ms=min(max(request.from_timestamp_ms, MIN_TIMESTAMP_MS), MAX_TIMESTAMP_MS),
-                to_ms=min(max(request.to_timestamp_ms, MIN_TIMESTAMP_MS), MAX_TIMESTAMP_MS),
-                session_id=identified(request.session_id, "session_id") if request.HasField("session_id") else None,
+                from_ms=_bound(request.from_timestamp_ms),
+                to_ms=_bound(request.to_timestamp_ms),
+                session_id=identified(request.session_id, "session_id") if request.session_id else None,
                 limit=EVENTS if request.limit <= 0 else min(request.limit, MOST_EVENTS),
                 cursor=request.cursor or None,
             )
-            page = await caller.gateway.log.timeline(query)
-            said, more = [messages.event(one) for _, one in page.events], page.next_cursor
-            return pb.GetEventsResponse(events=said, has_more=more is not None, next_cursor=more)
+            return _page(await caller.gateway.log.timeline(query))
 
         return await answered(self._gateway, context, "GetEvents", "read", act)
 
@@ -114,7 +116,7 @@ class MemoryService(memory_pb2_grpc.MemoryServiceServicer):
         """The words of a grip with what was said around them, in its session."""
 
         async def act(caller: Caller) -> pb.ExpandGripResponse:
-            grip_id = identified(request.grip_id, "grip_id")
+            grip_id = required(request.grip_id, "grip_id")
             before = request.events_before if request.HasField("events_before") else None
             after = request.events_after if request.HasField("events_after") else None
             await caller.caught_up(context.time_remaining(), CONTENTS)
@@ -134,8 +136,9 @@ class MemoryService(memory_pb2_grpc.MemoryServiceServicer):
         async def act(caller: Caller) -> pb.SearchTimelineResponse:
             query = _search(request, caller)
             await caller.caught_up(context.time_remaining(), TIMELINE_INDEX)
-            vector = None if query.mode == "keyword" else (await caller.gateway.embedder.embed([query.text]))[0]
-            page = await caller.gateway.timeline.search(query, vector)
+            if request.kinds and "event" not in request.kinds:
+                return pb.SearchTimelineResponse()
+            page = await timeline_use.search_events(caller.gateway, query)
             return pb.SearchTimelineResponse(matches=[messages.matched(hit.record, hit.score) for hit in page.hits])
 
         return await answered(self._gateway, context, "SearchTimeline", "read", act)
@@ -178,8 +181,29 @@ class MemoryService(memory_pb2_grpc.MemoryServiceServicer):
         return await answered(self._gateway, context, "RunJob", "admin", act)
 
 
+def _bound(at: int) -> int:
+    """One end of a range of time, drawn in to where there is anything."""
+    return min(max(at, MIN_TIMESTAMP_MS), MAX_TIMESTAMP_MS)
+
+
+def _page(page: EventPage) -> pb.GetEventsResponse:
+    """As many of a page's events as clients take in one message, one at least."""
+    said, size, more = list[pb.Event](), 0, page.next_cursor
+    for _, one in page.events:
+        message = messages.event(one)
+        size += message.ByteSize() + 8
+        if said and size > PAGE_BYTES:
+            more = encode_cursor(page.events[len(said) - 1][1])
+            break
+        said.append(message)
+    return pb.GetEventsResponse(events=said, has_more=more is not None, next_cursor=more)
+
+
 async def _recorded(caller: Caller, stream: Messages) -> pb.IngestEventsResponse:
-    """Raises Invalid naming the event at fault; what came before it is recorded."""
+    """Raises Invalid naming the event at fault; what came before it is recorded.
+
+    Under a key each message has one of its own: whoever sends the same stream again is answered the same.
+    """
     under_way: deque[asyncio.Task[Answer]] = deque()
     counts = [0, 0]
 
@@ -189,21 +213,25 @@ async def _recorded(caller: Caller, stream: Messages) -> pb.IngestEventsResponse
         counts[0] += sum(flags)
         counts[1] += len(flags) - sum(flags)
 
-    seen = 0
+    seen = part = 0
     try:
         async for message in stream:
             if len(message.events) > MOST_EVENTS:
-                raise Invalid(f"a message carries {len(message.events)} events; at most {MOST_EVENTS} go into one", field="events")
+                raise TooLarge(f"a message carries {len(message.events)} events; at most {MOST_EVENTS} go into one")
             said = [messages.event_of(one, f"events[{seen + number}].") for number, one in enumerate(message.events)]
             seen += len(said)
             if said:
-                # Without a key of its own: each message of a stream is a command, and its events are new once by their ids.
-                under_way.append(asyncio.ensure_future(caller.ask(RecordEvents(events=said), b"")))
+                sent = caller.ask(RecordEvents(events=said), message.SerializeToString(deterministic=True), part=part)
+                under_way.append(asyncio.ensure_future(sent))
+            part += 1
             while len(under_way) >= IN_FLIGHT:
                 await finish()
         while under_way:
             await finish()
     finally:
+        # When something went wrong nobody waits for the rest; it may still take effect.
+        for task in under_way:
+            task.cancel()
         await asyncio.gather(*under_way, return_exceptions=True)
     return pb.IngestEventsResponse(created=counts[0], existing=counts[1], position=caller.position)
 
@@ -211,6 +239,10 @@ async def _recorded(caller: Caller, stream: Messages) -> pb.IngestEventsResponse
 def _search(request: pb.SearchTimelineRequest, caller: Caller) -> SearchTimeline:
     if not request.query.strip():
         raise Invalid("query is required", field="query")
+    if "\0" in request.query or len(request.query.encode()) > messages.MAX_TEXT_BYTES:
+        raise Invalid(f"query holds a NUL character or more than {messages.MAX_TEXT_BYTES} bytes", field="query")
+    if not KINDS.issuperset(request.kinds):
+        raise Invalid("kinds are any of node, grip, event", field="kinds")
     mode = request.mode or "hybrid"
     if mode not in MODES:
         raise Invalid(f"mode is one of {', '.join(MODES)}", field="mode")
@@ -218,9 +250,9 @@ def _search(request: pb.SearchTimelineRequest, caller: Caller) -> SearchTimeline
         scope=caller.scope,
         text=request.query,
         mode=cast(Any, mode),
-        session_id=identified(request.session_id, "session_id") if request.HasField("session_id") else None,
-        from_ms=request.from_timestamp_ms if request.HasField("from_timestamp_ms") else None,
-        to_ms=request.to_timestamp_ms if request.HasField("to_timestamp_ms") else None,
+        session_id=identified(request.session_id, "session_id") if request.session_id else None,
+        from_ms=_bound(request.from_timestamp_ms) if request.HasField("from_timestamp_ms") else None,
+        to_ms=_bound(request.to_timestamp_ms) if request.HasField("to_timestamp_ms") else None,
         limit=FOUND if request.limit <= 0 else min(request.limit, MOST_FOUND),
     )
 
@@ -233,7 +265,7 @@ async def _changed(caller: Caller, change: str, job: str, request: bytes) -> str
         about["idempotency_key"] = f"{caller.principal.tenant}:{about['idempotency_key']}"
     try:
         answer = await getattr(caller.gateway.jobs, change)(job, **about)
-    except (NotFound, Refused) as fault:
+    except (NotFound, Refused, Conflict) as fault:
         return fault.detail
     caller.position = answer.position
     return None

@@ -11,12 +11,12 @@ from agent_memory.contracts.queries import GetEvents
 from agent_memory.contracts.records import Scope
 from agent_memory.contracts.replies import EventsRecorded
 from agent_memory.contracts.streams import TIMELINE_INDEX
+from agent_memory.gateway import timeline_use
 from agent_memory.gateway.edges.http import fields, responses
 from agent_memory.gateway.edges.http.call import Call, HttpRequest, opened
 from agent_memory.gateway.edges.http.requests_events import record_events
 from agent_memory.gateway.edges.http.requests_search import search_timeline, timeline_ms
 from agent_memory.gateway.edges.http.responses import Answered
-from agent_memory.runtime import telemetry
 
 ROOT = "/v1/events"
 
@@ -69,11 +69,9 @@ async def post_search(request: HttpRequest) -> ASGIApp:
     call = await opened(request)
     query = search_timeline(await call.body(), call.principal, call.problems)
     await call.caught_up(TIMELINE_INDEX)
-    with telemetry.measured("timeline.search", telemetry.SEARCH_SECONDS.labels(query.mode), "search", mode=query.mode):
-        vector = None if query.mode == "keyword" else (await call.gateway.embedder.embed([query.text]))[0]
-        if query.group_by == "session":
-            return Answered(responses.found_sessions(await call.gateway.timeline.search_sessions(query, vector)))
-        return Answered(responses.found_events(await call.gateway.timeline.search(query, vector)))
+    if query.group_by == "session":
+        return Answered(responses.found_sessions(await timeline_use.search_sessions(call.gateway, query)))
+    return Answered(responses.found_events(await timeline_use.search_events(call.gateway, query)))
 
 
 def handlers() -> list[Any]:
