@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from agent_memory.client import Event, SyncTimelineClient
+from agent_memory.client import Event, SyncMemoryClient, SyncTimelineClient
+from agent_memory.embedded.home import Home
 from agent_memory.embedded.ports import free_port
+from agent_memory.embedded.state import read_state
 from support.controls import wait_until_now
 from support.servers import stack_environment, temporary_home
 
@@ -105,6 +107,18 @@ def test_a_segments_bullet_leads_to_the_words(daemon: Daemon) -> None:
 
         wait_until_now(lambda: bool(grips()), "the segment has a grip", 60)
         expanded = daemon.run("query", "-e", endpoint, "expand", grips()[0]).stdout
+        state = read_state(Home(path=daemon.home / "elsewhere"))
+        assert state
+        with SyncMemoryClient(state.http_urls[0]) as over_http:
+            for name in ("toc:year:2026", "toc:day:2026-01-31", "toc:year:1999"):
+                assert over_http.get_node(name) == timeline.get_node(name)
+                assert over_http.browse_toc(name, 1) == timeline.browse_toc(name, 1)
+            assert over_http.expand_grip(grips()[0], 1, 1) == timeline.expand_grip(grips()[0], 1, 1)
+            assert over_http.expand_grip("grip:none") == timeline.expand_grip("grip:none")
+            assert [year.node_id for year in over_http.get_toc_root()] == [year.node_id for year in timeline.get_toc_root()]
+            assert over_http.ingest(Event(event_id="g1", session_id="s2", timestamp_ms=1)) == ("g1", False)
+            assert {job.job_name for job in over_http.get_scheduler_status().jobs} >= {"hourly-rollup", "outbox-processor"}
+            assert over_http.pause_job("nonesuch") == timeline.pause_job("nonesuch") == "Job not found: nonesuch"
     assert f"  --- EXCERPT ---\n  [USER] {text}\n" in expanded
 
 

@@ -12,6 +12,7 @@ import pytest
 from agent_memory.client import (
     Conflict,
     ConnectionFailed,
+    Event,
     Forbidden,
     InvalidRequest,
     MemoryClient,
@@ -306,6 +307,32 @@ def test_wait_for_says_which_projection_is_late() -> None:
             memory.wait_for(9, timeout=0)
         with pytest.raises(WaitTimeout, match="contents is not known"):
             memory.wait_for(0, projections=["contents"], timeout=0)
+
+
+def test_the_timeline_is_walked_over_http_by_the_names_of_the_other_door() -> None:
+    year = {"node_id": "toc:year:2026", "level": "year", "title": "2026", "start_time_ms": 1, "end_time_ms": 2, "events": 7}
+    answers = (Told(body={"nodes": [year], "continuation_token": "1"}), Told(status=404, body={"detail": "there is no node"}))
+    with scripted(*answers) as server, client_of(server, namespace="work") as memory:
+        page = memory.browse_toc("toc:all", 1, min_position=4)
+        assert memory.get_node("toc:year/1999") is None
+        assert memory.expand_grip("grip:none").grip is None
+        assert memory.pause_job("nightly") == "there is no node"
+    assert (page.children[0].event_count, page.continuation_token, page.has_more) == (7, "1", True)
+    assert server.asked[0].query == [("limit", "1"), ("min_position", "4"), ("namespace", "work")]
+    assert [asked.path for asked in server.asked[1:]] == [
+        "/v1/timeline/nodes/toc%3Ayear%2F1999",
+        "/v1/timeline/grips/grip%3Anone",
+        "/v1/scheduler/jobs/nightly/pause",
+    ]
+
+
+@pytest.mark.parametrize("event", [Event(event_id="e1", session_id="s", timestamp_ms=5, text="hi"), EVENT])
+def test_one_event_is_told_apart_from_one_that_was_known(event: Any) -> None:
+    with scripted(RECORDED) as server, client_of(server) as memory:
+        assert memory.ingest(event) == ("e1", True)
+        assert memory.ingest_batch([event]) == 1
+        assert memory.position == 7
+    assert server.asked[0].json["events"][0]["event_type"] == "user_message"  # type: ignore[index]
 
 
 @pytest.mark.parametrize("url", ["", "localhost:8000", "ftp://x", "http://", "http://a:b", "http://\0"])

@@ -41,6 +41,11 @@ class EventPage(Answered, frozen=True, kw_only=True):
     events: list[RecordedEvent]
     next_cursor: str | None = None
 
+    @property
+    def has_more(self) -> bool:
+        """Whether another page follows."""
+        return self.next_cursor is not None
+
 
 class EventHit(RecordedEvent, frozen=True, kw_only=True):
     """A found event. `score` is 0 to 1, higher is closer."""

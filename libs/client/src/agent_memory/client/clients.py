@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from agent_memory.client import long_term, system, timeline, working
+from agent_memory.client import contents, long_term, system, timeline, working
 from agent_memory.client.endpoint import DEFAULT_ENDPOINT
 from agent_memory.client.errors import ConnectionFailed, InvalidEndpoint
 from agent_memory.client.program import Answer, Call, Caller, Request, Retry
@@ -38,6 +38,17 @@ class Operations:
     record_events = Operation(timeline.record_events)
     get_events = Operation(timeline.get_events)
     search_timeline = Operation(timeline.search_timeline)
+
+    ingest = Operation(contents.ingest)
+    ingest_batch = Operation(contents.ingest_batch)
+    get_toc_root = Operation(contents.get_toc_root)
+    get_node = Operation(contents.get_node)
+    browse_toc = Operation(contents.browse_toc)
+    expand_grip = Operation(contents.expand_grip)
+    get_scheduler_status = Operation(contents.get_scheduler_status)
+    pause_job = Operation(contents.pause_job)
+    resume_job = Operation(contents.resume_job)
+    run_job = Operation(contents.run_job)
 
     put_working_memory = Operation(working.put_working_memory)
     get_working_memory = Operation(working.get_working_memory)

@@ -59,11 +59,11 @@ def record_events(
 
 def get_events(
     caller: Caller,
-    *,
     from_: Time | None = None,
     to: Time | None = None,
-    session_id: str | None = None,
     limit: int | None = None,
+    *,
+    session_id: str | None = None,
     cursor: str | None = None,
     namespace: str | None = None,
     user_id: str | None = None,

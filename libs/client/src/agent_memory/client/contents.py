@@ -1,0 +1,198 @@
+"""The same operations on the timeline over HTTP, by the names and with the answers that they have over gRPC."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import msgspec
+
+from agent_memory.client import timeline
+from agent_memory.client.errors import NotFound, SerializationFailed
+from agent_memory.client.exchange import exchange, fetch, new_key
+from agent_memory.client.program import Caller, Program, Request, params, path
+from agent_memory.client.toc import (
+    BrowseTocResult,
+    Event,
+    EventRole,
+    EventType,
+    ExpandGripResult,
+    Grip,
+    GripSpan,
+    JobResult,
+    JobStatus,
+    SchedulerStatus,
+    TocBullet,
+    TocLevel,
+    TocNode,
+)
+from agent_memory.contracts import jobs, toc
+from agent_memory.contracts.records import TimelineEvent
+
+AnyEvent = Event | TimelineEvent | Mapping[str, Any]
+
+
+class Nodes(msgspec.Struct, frozen=True, kw_only=True):
+    """A list of nodes as the API writes it."""
+
+    nodes: list[toc.TocNode]
+    continuation_token: str | None = None
+
+
+class Expanded(msgspec.Struct, frozen=True, kw_only=True):
+    """A grip in its conversation as the API writes it."""
+
+    grip: toc.Grip
+    events_before: list[TimelineEvent] = []
+    excerpt_events: list[TimelineEvent] = []
+    events_after: list[TimelineEvent] = []
+
+
+def ingest(caller: Caller, event: AnyEvent, *, idempotency_key: str | None = None) -> Program[tuple[str, bool]]:
+    """Record an event. Returns its id, and whether it is new. Raises what `record_events` does."""
+    recorded = yield from timeline.record_events(caller, [_plain(event)], idempotency_key=idempotency_key)
+    return recorded.events[0].event_id, recorded.events[0].created
+
+
+def ingest_batch(caller: Caller, events: Sequence[AnyEvent], *, idempotency_key: str | None = None) -> Program[int]:
+    """Record any number of events. Returns how many of them are new. Raises what `record_events` does."""
+    recorded = yield from timeline.record_events(caller, [_plain(event) for event in events], idempotency_key=idempotency_key)
+    return recorded.created
+
+
+def get_toc_root(caller: Caller, *, min_position: int | None = None) -> Program[list[TocNode]]:
+    """The years, most recent first."""
+    query = params(min_position=min_position, **caller.scope(None, None))
+    answer = yield from fetch(Request(method="GET", path="/v1/timeline/root", params=query), caller.retry, Nodes)
+    return [_node(node) for node in answer.nodes]
+
+
+def get_node(
+    caller: Caller, node_id: str, *, version: int | None = None, min_position: int | None = None
+) -> Program[TocNode | None]:
+    """A node, as it is or as an earlier version said; None when there is none. Raises InvalidRequest."""
+    query = params(version=version, min_position=min_position, **caller.scope(None, None))
+    request = Request(method="GET", path=path("v1", "timeline", "nodes", node_id), params=query)
+    try:
+        return _node((yield from fetch(request, caller.retry, toc.TocNode)))
+    except NotFound:
+        return None
+
+
+def browse_toc(
+    caller: Caller, parent_id: str, limit: int = 20, continuation_token: str | None = None, *, min_position: int | None = None
+) -> Program[BrowseTocResult]:
+    """A page of a node's children, none of an unknown node. Raises InvalidRequest for a limit that is not 1 to 100."""
+    query = params(limit=limit, continuation_token=continuation_token, min_position=min_position, **caller.scope(None, None))
+    request = Request(method="GET", path=path("v1", "timeline", "nodes", parent_id, "children"), params=query)
+    page = yield from fetch(request, caller.retry, Nodes)
+    more = page.continuation_token
+    return BrowseTocResult(children=[_node(node) for node in page.nodes], continuation_token=more, has_more=more is not None)
+
+
+def expand_grip(
+    caller: Caller, grip_id: str, before: int | None = None, after: int | None = None, *, min_position: int | None = None
+) -> Program[ExpandGripResult]:
+    """The words of a grip and what was said around them, by default 3 events each way; empty where there is no such grip."""
+    query = params(events_before=before, events_after=after, min_position=min_position, **caller.scope(None, None))
+    request = Request(method="GET", path=path("v1", "timeline", "grips", grip_id), params=query)
+    try:
+        found = yield from fetch(request, caller.retry, Expanded)
+    except NotFound:
+        return ExpandGripResult()
+    return ExpandGripResult(
+        grip=_grip(found.grip),
+        events_before=[_event(event) for event in found.events_before],
+        excerpt_events=[_event(event) for event in found.excerpt_events],
+        events_after=[_event(event) for event in found.events_after],
+    )
+
+
+def get_scheduler_status(caller: Caller) -> Program[SchedulerStatus]:
+    """Whether any scheduler runs, and how each job is doing."""
+    told = yield from fetch(Request(method="GET", path="/v1/scheduler"), caller.retry, jobs.SchedulerStatus)
+    return SchedulerStatus(scheduler_running=told.scheduler_running, jobs=[_job(job) for job in told.jobs])
+
+
+def pause_job(caller: Caller, job_name: str) -> Program[str | None]:
+    """Skip a job until it is resumed. None, or why not ("Job not found: …"). Raises Forbidden for whoever is no admin."""
+    return (yield from _of_job(caller, job_name, "pause"))
+
+
+def resume_job(caller: Caller, job_name: str) -> Program[str | None]:
+    """Run a paused job again when its time comes. None, or why not."""
+    return (yield from _of_job(caller, job_name, "resume"))
+
+
+def run_job(caller: Caller, job_name: str) -> Program[str | None]:
+    """Run a job now. None, or why not."""
+    return (yield from _of_job(caller, job_name, "run"))
+
+
+def _of_job(caller: Caller, name: str, change: str) -> Program[str | None]:
+    place = path("v1", "scheduler", "jobs", name, change)
+    try:
+        yield from exchange(Request(method="POST", path=place, idempotency_key=new_key(None)), caller.retry)
+    except NotFound as error:
+        return error.detail
+    return None
+
+
+def _plain(event: AnyEvent) -> TimelineEvent | Mapping[str, Any]:
+    if not isinstance(event, Event):
+        return event
+    try:
+        event.text.encode()
+    except UnicodeEncodeError as error:
+        raise SerializationFailed(f"Event cannot be written: {error}") from None
+    return {name: value for name in event.__struct_fields__ if (value := getattr(event, name)) is not None}
+
+
+def _event(told: TimelineEvent) -> Event:
+    """Roles that are none of the timeline's own are a user's, as over gRPC."""
+    return Event(
+        event_id=told.event_id,
+        session_id=told.session_id,
+        timestamp_ms=told.timestamp_ms,
+        event_type=EventType(told.event_type),
+        role=next((role for role in EventRole if role == told.role), EventRole.USER),
+        text=told.text,
+        metadata=told.metadata,
+        agent=told.agent,
+    )
+
+
+def _node(told: toc.TocNode) -> TocNode:
+    return TocNode(
+        node_id=told.node_id,
+        level=TocLevel(told.level),
+        title=told.title,
+        summary=told.summary,
+        bullets=[TocBullet(text=bullet.text, grip_ids=list(bullet.grip_ids)) for bullet in told.bullets],
+        keywords=list(told.keywords),
+        child_node_ids=list(told.child_node_ids),
+        start_time_ms=told.start_time_ms,
+        end_time_ms=told.end_time_ms,
+        version=told.version,
+        event_count=told.events,
+        session_count=told.sessions,
+        session_id=told.session_id,
+        parent_node_id=told.parent_node_id,
+    )
+
+
+def _grip(told: toc.Grip) -> Grip:
+    return Grip(
+        grip_id=told.grip_id,
+        excerpt=told.excerpt,
+        event_id_start=told.event_id_start,
+        event_id_end=told.event_id_end,
+        timestamp_ms=told.timestamp_ms,
+        source=told.source,
+        spans=[GripSpan(event_id=span.event_id, start=span.start, end=span.end) for span in told.spans],
+        session_id=told.session_id,
+        node_id=told.node_id,
+    )
+
+
+def _job(told: jobs.JobStatus) -> JobStatus:
+    named = {field: getattr(told, field) for field in JobStatus.__struct_fields__ if field != "last_result"}
+    return JobStatus(**named, last_result=JobResult(told.last_result or "unspecified"))
