@@ -28,7 +28,8 @@ def service() -> Iterator[SmallTimeline]:
 def environment(home: Path, endpoint: str, **more: str) -> Mapping[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("MEMORY_", "AGENT_MEMORY_", "XDG_"))}
     places = {"AGENT_MEMORY_HOME": str(home), "HOME": str(home), "TMPDIR": str(home), "MEMORY_DAEMON_ADDR": endpoint}
-    return {**kept, **places, **more}
+    # What is not about time has as much of it as a busy machine takes.
+    return {**kept, **places, "MEMORY_HOOK_SECONDS": "40", **more}
 
 
 def ingest(home: Path, endpoint: str, said: object = PROMPT, **more: str) -> str:
@@ -82,7 +83,7 @@ def test_flush_delivers_what_waits(service: SmallTimeline, tmp_path: Path) -> No
 def test_a_service_that_hangs_keeps_nobody_waiting(service: SmallTimeline, tmp_path: Path) -> None:
     service.stuck = True
     began = time.monotonic()
-    ingest(tmp_path, service.endpoint)
+    ingest(tmp_path, service.endpoint, MEMORY_HOOK_SECONDS="")
     assert time.monotonic() - began < 10
     assert len(spool(tmp_path).waiting()) == 1
 
@@ -91,7 +92,7 @@ def test_one_that_takes_connections_and_says_nothing_keeps_nobody_waiting(tmp_pa
     with socket.socket() as mute:
         mute.bind(("127.0.0.1", 0))
         mute.listen()
-        ingest(tmp_path, f"http://127.0.0.1:{mute.getsockname()[1]}")
+        ingest(tmp_path, f"http://127.0.0.1:{mute.getsockname()[1]}", MEMORY_HOOK_SECONDS="2")
     assert len(spool(tmp_path).waiting()) == 1
 
 
@@ -127,6 +128,15 @@ def test_a_home_that_cannot_be_written_is_done_without(service: SmallTimeline, t
     ingest(tmp_path / "file", nobody(), TMPDIR=str(tmp_path))
     assert len(service.events) == 1
     assert len(list(tmp_path.glob("agent-memory-*/spool/*.json"))) == 1
+
+
+def test_a_report_that_there_is_no_time_for_waits(service: SmallTimeline, tmp_path: Path) -> None:
+    service.stuck = True
+    ingest(tmp_path, service.endpoint, MEMORY_HOOK_SECONDS="3")
+    service.released.set()
+    service.stuck = False
+    ingest(tmp_path, service.endpoint, PROMPT | {"prompt": "And Go?"})
+    assert sorted(event.text for event in service.events.values()) == ["And Go?", "What is Rust?"]
 
 
 def test_a_config_file_that_is_broken_is_done_without(service: SmallTimeline, tmp_path: Path) -> None:

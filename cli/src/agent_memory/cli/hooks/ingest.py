@@ -23,26 +23,36 @@ from agent_memory.client.toc import Event
 
 ANSWER = b'{"continue":true}\n'
 SECONDS = 0.85
-"""From the start of the process to its end, whatever happens."""
-LISTENING_SECONDS = 0.3
-DELIVERING_SECONDS = 0.4
+"""From the start of the process to its end, whatever happens; MEMORY_HOOK_SECONDS for agents with more patience."""
+LISTENING, DELIVERING = 0.35, 0.47
+"""The parts of it in which to listen and to deliver."""
 _TURN_ENDS = frozenset({"Stop", "SessionEnd"})
 
 
 def main() -> None:
     """The program."""
-    threading.Thread(target=_give_up_in_time, daemon=True).start()
+    seconds = patience(os.environ.get("MEMORY_HOOK_SECONDS", ""))
+    threading.Thread(target=_give_up_in_time, args=(seconds,), daemon=True).start()
     _answer()
     try:
-        remember(_listen(LISTENING_SECONDS), sys.argv[1:])
+        remember(_listen(seconds * LISTENING), sys.argv[1:], seconds * DELIVERING)
     except Exception as error:  # noqa: BLE001 (whatever is wrong here must not stop an agent)
         _say(f"{type(error).__name__}: {error}")
     finally:
         os._exit(0)
 
 
-def remember(raw: bytes, arguments: list[str]) -> None:
-    """Keeps what a hook said, and delivers it. Raises OSError when it can be neither kept nor delivered."""
+def patience(given: str) -> float:
+    """Seconds in all: what was given, where it is a number of at most a minute; else SECONDS."""
+    try:
+        seconds = float(given)
+    except ValueError:
+        return SECONDS
+    return seconds if 0 < seconds <= 60 else SECONDS
+
+
+def remember(raw: bytes, arguments: list[str], seconds: float) -> None:
+    """Keeps what a hook said, and delivers it within so many seconds. Raises OSError when it can be neither kept nor delivered."""
     if not raw.strip():
         return
     settings = _settings()
@@ -54,7 +64,7 @@ def remember(raw: bytes, arguments: list[str]) -> None:
         _say(f"{reason}; kept in {spool.keep_unreadable(raw, str(reason))}")
         return
     if events:
-        _deliver(spool, Report(events=events, namespace=settings.namespace, user_id=settings.user_id), settings)
+        _deliver(spool, Report(events=events, namespace=settings.namespace, user_id=settings.user_id), settings, seconds)
 
 
 def events_of(raw: bytes, now_ms: int, agent: str | None) -> list[Event]:
@@ -85,8 +95,8 @@ def _answers(told: dict[str, Any], end: Event) -> list[Event]:
     return said
 
 
-def _deliver(spool: Spool, report: Report, settings: DaemonSettings) -> None:
-    deadline = Deadline(DELIVERING_SECONDS)
+def _deliver(spool: Spool, report: Report, settings: DaemonSettings, seconds: float) -> None:
+    deadline = Deadline(seconds)
     server = Server(endpoint=settings.address(os.environ), token=settings.token)
     try:
         mine = spool.keep(report)
@@ -151,8 +161,8 @@ def _say(text: str) -> None:
         return
 
 
-def _give_up_in_time() -> None:
-    time.sleep(max(0.0, SECONDS - _age()))
+def _give_up_in_time(seconds: float) -> None:
+    time.sleep(max(0.0, seconds - _age()))
     os._exit(0)
 
 
