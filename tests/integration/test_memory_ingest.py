@@ -92,7 +92,7 @@ def test_one_that_takes_connections_and_says_nothing_keeps_nobody_waiting(tmp_pa
     with socket.socket() as mute:
         mute.bind(("127.0.0.1", 0))
         mute.listen()
-        ingest(tmp_path, f"http://127.0.0.1:{mute.getsockname()[1]}", MEMORY_HOOK_SECONDS="2")
+        ingest(tmp_path, f"http://127.0.0.1:{mute.getsockname()[1]}", MEMORY_HOOK_SECONDS="")
     assert len(spool(tmp_path).waiting()) == 1
 
 

@@ -10,6 +10,7 @@ import select
 import sys
 import threading
 import time
+from collections.abc import Callable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -26,16 +27,19 @@ SECONDS = 0.85
 """From the start of the process to its end, whatever happens; MEMORY_HOOK_SECONDS for agents with more patience."""
 LISTENING, DELIVERING = 0.35, 0.47
 """The parts of it in which to listen and to deliver."""
+GRACE_SECONDS = 3.0
+"""How much later it may become on a machine so busy that the report is not on disk by then: late is better than lost."""
 _TURN_ENDS = frozenset({"Stop", "SessionEnd"})
 
 
 def main() -> None:
     """The program."""
     seconds = patience(os.environ.get("MEMORY_HOOK_SECONDS", ""))
-    threading.Thread(target=_give_up_in_time, args=(seconds,), daemon=True).start()
+    kept = threading.Event()
+    threading.Thread(target=_give_up_in_time, args=(seconds, kept), daemon=True).start()
     _answer()
     try:
-        remember(_listen(seconds * LISTENING), sys.argv[1:], seconds * DELIVERING)
+        remember(_listen(seconds * LISTENING), sys.argv[1:], seconds * DELIVERING, kept.set)
     except Exception as error:  # noqa: BLE001 (whatever is wrong here must not stop an agent)
         _say(f"{type(error).__name__}: {error}")
     finally:
@@ -51,8 +55,11 @@ def patience(given: str) -> float:
     return seconds if 0 < seconds <= 60 else SECONDS
 
 
-def remember(raw: bytes, arguments: list[str], seconds: float) -> None:
-    """Keeps what a hook said, and delivers it within so many seconds. Raises OSError when it can be neither kept nor delivered."""
+def remember(raw: bytes, arguments: list[str], seconds: float, kept: Callable[[], None]) -> None:
+    """Keeps what a hook said, calls `kept`, and delivers it within so many seconds.
+
+    Raises OSError when it can be neither kept nor delivered.
+    """
     if not raw.strip():
         return
     settings = _settings()
@@ -64,7 +71,7 @@ def remember(raw: bytes, arguments: list[str], seconds: float) -> None:
         _say(f"{reason}; kept in {spool.keep_unreadable(raw, str(reason))}")
         return
     if events:
-        _deliver(spool, Report(events=events, namespace=settings.namespace, user_id=settings.user_id), settings, seconds)
+        _deliver(spool, Report(events=events, namespace=settings.namespace, user_id=settings.user_id), settings, seconds, kept)
 
 
 def events_of(raw: bytes, now_ms: int, agent: str | None) -> list[Event]:
@@ -95,7 +102,7 @@ def _answers(told: dict[str, Any], end: Event) -> list[Event]:
     return said
 
 
-def _deliver(spool: Spool, report: Report, settings: DaemonSettings, seconds: float) -> None:
+def _deliver(spool: Spool, report: Report, settings: DaemonSettings, seconds: float, kept: Callable[[], None]) -> None:
     deadline = Deadline(seconds)
     server = Server(endpoint=settings.address(os.environ), token=settings.token)
     try:
@@ -105,6 +112,7 @@ def _deliver(spool: Spool, report: Report, settings: DaemonSettings, seconds: fl
         with connected(server, (report.namespace, report.user_id), deadline.left()) as timeline:
             timeline.ingest_batch(report.events)
         return
+    kept()
     outcome = deliver(spool, [mine], server, deadline)
     if outcome.delivered:
         # Somebody listens: what waits from before goes now, as much as there is time for.
@@ -161,8 +169,9 @@ def _say(text: str) -> None:
         return
 
 
-def _give_up_in_time(seconds: float) -> None:
+def _give_up_in_time(seconds: float, kept: threading.Event) -> None:
     time.sleep(max(0.0, seconds - _age()))
+    kept.wait(GRACE_SECONDS)
     os._exit(0)
 
 
