@@ -103,4 +103,4 @@ async def test_a_bus_that_a_consumer_has_just_made_again_is_not_filled_with_all_
     data = [NewEvent(stream=f"job/x/{n}", version=1, type="JobDue", scope=Scope(), data=b"{}") for n in range(count)]
     await EventStore(bench.connections).append(Batch(events=data), 1)
     await ensure_group(bench.redis, EVENTS, NAME)
-    assert await Relay(database_url, bench.log, bench.redis)._last_published() == count - REPUBLISHED
+    assert await Relay(database_url, bench.log, bench.redis).last_published() == count - REPUBLISHED
