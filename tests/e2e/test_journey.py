@@ -244,6 +244,7 @@ def redis_command(system: System, name: str) -> None:
 
 
 def test_metrics_name_what_was_accepted(system: System) -> None:
+    system.one.post("/v1/events", json={"session_id": "counted", "text": "hello"}).raise_for_status()
     text = system.one.get("/metrics").text
     assert "agent_memory_http_requests_total" in text
     assert "agent_memory_command_seconds_bucket" in text
