@@ -1,6 +1,7 @@
 """At the end: everything that was acknowledged is looked for, through the doors and in the log."""
 
 import asyncio
+import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -10,15 +11,16 @@ from redis.asyncio import Redis
 from agent_memory.cli.invariants.checks import check_all
 from agent_memory.cli.invariants.condition import waited
 from agent_memory.cli.invariants.results import Result
-from agent_memory.cli.invariants.system import opened
+from agent_memory.cli.invariants.system import System, number, opened
 from agent_memory.contracts.streams import DEAD_LETTERS
-from agent_memory.readmodels import contents, duplicates, generations, jobs
+from agent_memory.readmodels import contents, due, duplicates, generations, jobs
 from agent_memory.readmodels.documents import Kind
 from chaos.ledger import Ledger, Owner
 from chaos.sending import Answer, Sender
 from chaos.writers import EVENTS, MEMORIES, WORKING, memory_differs, session_differs
 
 PAGE = 1000
+LOOK_SECONDS = 0.2
 KINDS: tuple[Kind, ...] = ("memory", "timeline")
 
 
@@ -36,7 +38,9 @@ class Servers(msgspec.Struct, frozen=True):
 
 
 class Account(msgspec.Struct, kw_only=True):
-    """What was found: the lists hold what should be empty."""
+    """What was found: the lists hold what should be empty. `nodes` of the table of contents that something was written about, and
+    how often: `revisions`.
+    """
 
     lost: list[str] = []
     duplicates: list[str] = []
@@ -47,6 +51,8 @@ class Account(msgspec.Struct, kw_only=True):
     rebuilt: dict[str, str] = {}
     lagging: bool = False
     dead_letters: int = 0
+    nodes: int = 0
+    revisions: int = 0
 
     @property
     def ok(self) -> bool:
@@ -59,12 +65,13 @@ async def taken(ledger: Ledger, sender: Sender, where: Servers, patience: float)
     """Looks for everything: through the doors, which also brings back what a flush took; in the log; and, after one more flush,
     in views that were made anew. `patience`: seconds until the views must have caught up, each time."""
     account = Account(other=list(ledger.wrong))
-    account.lagging = not await waited(where.database_url, where.redis_url, patience)
+    account.lagging = not await settled(where, patience)
     await _sessions(ledger, sender, account)
     await _memories(ledger, sender, account)
     await _events(ledger, sender, account)
     async with opened(where.database_url, where.redis_url, views_url=where.views_url) as system:
         account.invariants = await check_all(system)
+        account.nodes, account.revisions = await written(system)
         account.dead_letters = await system.redis.xlen(DEAD_LETTERS)
         if system.head < ledger.position:
             account.lost.append(f"position {ledger.position} was acknowledged, the log ends at {system.head}")
@@ -141,12 +148,34 @@ async def _listed(sender: Sender, owner: Owner) -> list[str]:
 
 
 async def _rebuilt(where: Servers, account: Account, patience: float) -> None:
-    """All views from nothing, and their digests before and after."""
+    """All views from nothing, and their digests before and after. Nothing is written about them anew."""
     async with Redis.from_url(where.redis_url, protocol=2) as redis:
         account.live = await digests(redis)
         await flush(where.caches)
-        account.lagging |= not await waited(where.database_url, where.redis_url, patience)
+        account.lagging |= not await settled(where, patience)
         account.rebuilt = await digests(redis)
+    async with opened(where.database_url, where.redis_url, views_url=where.views_url) as system:
+        if (again := (await written(system))[1] - account.revisions) != 0:
+            account.other.append(f"{again} revisions were written of nodes that had not changed")
+
+
+async def settled(where: Servers, seconds: float) -> bool:
+    """Whether every view got to the head, and everything that changed is written about and shown, in time."""
+    deadline = time.monotonic() + seconds
+    async with Redis.from_url(where.redis_url, protocol=2) as redis:
+        while await waited(where.database_url, where.redis_url, max(deadline - time.monotonic(), 0.0)):
+            if not sum((await due.waiting(redis)).values()):
+                return await waited(where.database_url, where.redis_url, max(deadline - time.monotonic(), 0.0))
+            await asyncio.sleep(LOOK_SECONDS)
+    return False
+
+
+async def written(system: System) -> tuple[int, int]:
+    """Nodes that something was written about, and how often in all."""
+    counted = "FROM events WHERE type = 'NodeRevised'"
+    return await number(system.log, f"SELECT count(DISTINCT stream) {counted}"), await number(
+        system.log, f"SELECT count(*) {counted}"
+    )
 
 
 async def flush(urls: Sequence[str]) -> None:

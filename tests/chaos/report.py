@@ -66,6 +66,8 @@ def rows(run: Run, ledger: Ledger, account: Account) -> list[tuple[str, int | st
         *((name, count) for name, count in sorted(ledger.counts.items()) if name not in ("requests", "retries")),
         ("events and messages acknowledged", sum(len(events) for events in ledger.events.values())),
         ("log positions", run.head),
+        ("nodes of the table of contents written about", account.nodes),
+        ("revisions of them", account.revisions),
         ("never answered (not judged)", run.doubtful),
         ("acknowledged writes lost", len(account.lost)),
         ("duplicates", len(account.duplicates)),

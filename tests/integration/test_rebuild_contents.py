@@ -11,7 +11,7 @@ from agent_memory.contracts.events import NodeRevised
 from agent_memory.contracts.records import Scope
 from agent_memory.contracts.streams import node_stream
 from agent_memory.contracts.toc import Revision
-from agent_memory.readmodels import contents
+from agent_memory.readmodels import contents, due
 from agent_memory.readmodels.contents import UTC_ALWAYS, zones_of
 from agent_memory.readmodels.contents_keeping import Keeping
 from agent_memory.readmodels.contents_reads import TableOfContents
@@ -118,3 +118,18 @@ async def test_days_begin_elsewhere_after_a_rebuild_in_another_zone(redis: Redis
     day = await TableOfContents(redis, zones).node(Scope(), "toc:day:2026-01-30")
     assert day is not None
     assert (day.events, day.start_time_ms) == (22, JANUARY_30 - 13 * HOUR)
+
+
+async def test_after_a_rebuild_every_node_is_looked_at_for_it_may_be_another(redis: Redis, log: Log) -> None:
+    keeping, day = Keeping(redis, UTC_ALWAYS), node_stream(Scope(), "toc:day:2026-01-30")
+    await keeping.take(1, log.made_up.envelopes)
+    async for _ in rebuild(redis, log, zones_of("Pacific/Auckland", {})):
+        pass
+    waiting = await due.streams(redis)
+    nodes = [key async for key in redis.scan_iter("am:toc:2:*:segment:*")]
+    assert {day, node_stream(Scope(), "toc:year:2026")} <= waiting
+    assert (await due.waiting(redis))["segments"] == len(nodes) > 0
+    await redis.delete(due.AT)
+    async for _ in replay(redis, log, zones_of("Pacific/Auckland", {}), since_ms=0):
+        pass
+    assert await due.streams(redis) == waiting

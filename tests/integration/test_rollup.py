@@ -184,6 +184,30 @@ async def test_who_holds_a_node_keeps_it_as_long_as_he_is_heard_of(redis: Redis)
     assert await due.hasten(redis, "periods", 1, until_ms=1_000) == 1
 
 
+async def test_what_a_step_ended_is_written_about_though_who_took_it_died_at_once(
+    redis: Redis, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log, toc = MadeUpLog(), TableOfContents(redis)
+    log.said(JANUARY_30)
+    log.said(JANUARY_30 + 50 * HOUR // 60)
+    await keeping(redis).apply(log.envelopes)
+    day = await toc.node(Scope(), "toc:day:2026-01-30")
+    assert day is not None
+    await redis.delete(due.AT)
+    log.said(JANUARY_30 + 25 * HOUR // 60)
+
+    async def dies(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as dying:
+        dying.setattr(contents, "write", dies)
+        with pytest.raises(KeyboardInterrupt):
+            await keeping(redis).apply(log.envelopes[2:])
+    await keeping(redis).apply(log.envelopes[2:])
+    expected = {*day.child_node_ids, day.node_id}
+    assert await due.streams(redis) == {node_stream(Scope(), node_id) for node_id in expected}
+
+
 async def test_new_events_go_to_a_generation_that_is_being_built_as_well(redis: Redis) -> None:
     log = a_winter()
     keeper = keeping(redis)

@@ -21,6 +21,7 @@ from agent_memory.contracts.envelope import CommandEnvelope
 from agent_memory.contracts.events import NodeRevised
 from agent_memory.contracts.records import EventType, Scope, TimelineEvent
 from agent_memory.contracts.replies import ReplyEnvelope
+from agent_memory.contracts.streams import PROJECTIONS
 from agent_memory.contracts.toc import Revision, TocNode
 from agent_memory.eventlog.completions import CompletionStore
 from agent_memory.eventlog.connect import Connections
@@ -30,6 +31,7 @@ from agent_memory.eventlog.said import SaidReader
 from agent_memory.readmodels import due
 from agent_memory.readmodels.contents import UTC_ALWAYS, Zoned
 from agent_memory.readmodels.contents_reads import TableOfContents
+from agent_memory.readmodels.progress import Ledger
 from agent_memory.runtime.commanding import Commanding
 from agent_memory.runtime.embed_hash import HashEmbedder
 from agent_memory.runtime.embed_vectors import Embedder
@@ -171,10 +173,19 @@ class Desk:
         rows = await self.system.log.after(0, types=["NodeRevised"])
         return [event for row in rows if isinstance(event := decode_event(row.type, row.data), NodeRevised)]
 
+    async def broken(self) -> dict[int, list[str]]:
+        """Examples of each promise that is broken, when every view has got to the head."""
+
+        async def all_shown() -> bool:
+            head = await self.system.log.head()
+            return all([await Ledger(self.system.redis, name).checkpoint() == head for name in PROJECTIONS])
+
+        await wait_until(all_shown, "every view shows all of the log")
+        return {number: result.examples for number, result in (await self.system.examined()).items() if not result.ok}
+
     async def assert_kept(self) -> None:
         """Every promise of the system holds."""
-        found = await self.system.examined()
-        assert {number: result.examples for number, result in found.items()} == {number: [] for number in range(1, 9)}
+        assert await self.broken() == {}
 
     async def written(self, level: str = "segment") -> list[Revision]:
         """The revisions of one level."""

@@ -45,11 +45,14 @@ class Entry(msgspec.Struct, frozen=True, gc=False):
 
 
 class Recount(msgspec.Struct, frozen=True):
-    """Entries by read model and key; `gone`: place of each forgotten memory, to its stream; `deleted`: streams of sessions."""
+    """Entries by read model and key; `gone`: place of each forgotten memory, to its stream; `deleted`: streams of sessions;
+    `stalled`: nodes of the table of contents that somebody should be about to write about, by scope path and id.
+    """
 
     entries: dict[Model, dict[str, Entry]]
     gone: dict[str, str]
     deleted: set[str]
+    stalled: list[tuple[str, str]] = []
 
 
 def digest_of(value: object) -> bytes:
@@ -123,6 +126,7 @@ class Recounting:
             key: Entry(digest_of(sorted([list(pair) for pair in pairs])), 0, tenant)
             for key, (tenant, pairs) in self._owners.items()
         }
+        self.recount.stalled.extend(self._contents.stalled())
         return self.recount
 
     def _session(self, history: History) -> None:

@@ -11,7 +11,7 @@ from agent_memory.cli.invariants.expected import Entry, Model, Recount, digest_o
 from agent_memory.cli.invariants.results import Findings
 from agent_memory.contracts.records import escape
 from agent_memory.contracts.streams import JOBS
-from agent_memory.readmodels import contents, duplicates, enrichment, jobs, session_work, tasks
+from agent_memory.readmodels import contents, due, duplicates, enrichment, jobs, session_work, tasks
 
 
 class _Owner(msgspec.Struct):
@@ -70,6 +70,7 @@ def _belongs(view: shown.View, tenants: Findings) -> None:
 async def gathered(redis: Redis, recount: Recount, verdicts: Verdicts) -> list[Differences]:
     """The views that gather many streams, or are small: all of each."""
     found = [await _gathered(model, entries, recount, verdicts) for model, entries in _entries(redis).items()]
+    await _written_about(redis, recount, found[0])
     async for key, value in duplicates.entries(redis):
         place = key.removeprefix(duplicates.PREFIX).partition(":owner:")[0]
         for memory_id, _ in value:  # type: ignore[attr-defined]
@@ -78,6 +79,14 @@ async def gathered(redis: Redis, recount: Recount, verdicts: Verdicts) -> list[D
             if stream is not None:
                 found[1].add(f"memory {memory_id} was forgotten and is still in a group of {key}", stream, verdicts.forgotten)
     return found
+
+
+async def _written_about(redis: Redis, recount: Recount, contents_differ: Differences) -> None:
+    waiting = await due.streams(redis) if recount.stalled else frozenset()
+    for scope_path, node_id in recount.stalled:
+        if f"toc/{scope_path}/{escape(node_id)}" not in waiting:
+            text = f"contents: {node_id} of {scope_path} is not what was written about, and nobody is going to write anew"
+            contents_differ.add(text, scope_path)
 
 
 def _entries(redis: Redis) -> dict[Model, AsyncIterator[tuple[str, object]]]:

@@ -284,6 +284,16 @@ async def entries(redis: "Redis", generation: int | None = None) -> AsyncIterato
             yield place, value
 
 
+async def streams(redis: "Redis", generation: int) -> AsyncIterator[str]:
+    """The log streams of all nodes that are there, or about which something was written."""
+    prefix = f"{PREFIX}{generation}:{{"
+    for kind in ("segment", "node"):
+        async for name in redis.scan_iter(match=f"{prefix}*}}:{kind}:*", count=1000):
+            scope_path, _, node = name.decode().removeprefix(prefix).partition("}:")
+            if node.startswith(f"{kind}:"):
+                yield f"toc/{scope_path}/{escape(node.removeprefix(f'{kind}:'))}"
+
+
 def entry_of(fields: dict[bytes, bytes]) -> list[list[str]]:
     """A hash as the digest takes it: without the number of its steps, which depends on how events came together."""
     return sorted([field.decode(), value.decode()] for field, value in fields.items() if field != REV)

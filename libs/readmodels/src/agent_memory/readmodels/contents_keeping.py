@@ -1,6 +1,6 @@
 """Events of the log into one generation of the table of contents: by the rollup as they come, by a rebuild all over again."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from agent_memory.contracts.codec import decode_event
@@ -23,6 +23,7 @@ REMEMBERED = 500
 
 Recorded = tuple[EventEnvelope, TimelineEvent]
 Session = tuple[Scope, str]
+Notice = Callable[[Sequence[Step]], Awaitable[None]]
 
 
 class Keeping:
@@ -34,13 +35,17 @@ class Keeping:
         self._zones = zones
         self._known: dict[tuple[int, Session], SessionState] = {}
 
-    async def take(self, generation: int, batch: Sequence[EventEnvelope]) -> tuple[list[Step], list[Written]]:
-        """Take the batch into one generation.
+    async def take(
+        self, generation: int, batch: Sequence[EventEnvelope], notice: Notice | None = None
+    ) -> tuple[list[Step], list[Written]]:
+        """Take the batch into one generation. `notice` is told of steps before they are taken: whoever dies in between has told.
 
         Raises Unavailable when others keep moving the same sessions, and redis.RedisError; the batch may then be given again.
         """
         decoded = [(envelope, decode_event(envelope.type, envelope.data)) for envelope in batch]
-        steps = await self._record(generation, [(one, event.event) for one, event in decoded if isinstance(event, EventRecorded)])
+        steps = await self._record(
+            generation, [(one, event.event) for one, event in decoded if isinstance(event, EventRecorded)], notice
+        )
         written = [
             Written(scope=one.scope, version=one.version, revision=event.revision)
             for one, event in decoded
@@ -49,7 +54,7 @@ class Keeping:
         await contents.write(self._redis, generation, written)
         return steps, written
 
-    async def _record(self, generation: int, recorded: Sequence[Recorded]) -> list[Step]:
+    async def _record(self, generation: int, recorded: Sequence[Recorded], notice: Notice | None) -> list[Step]:
         """Take events into one generation. The steps that were taken."""
         waiting = by_session(recorded)
         taken: list[Step] = []
@@ -58,6 +63,8 @@ class Keeping:
                 return taken
             states = await self._states(generation, list(waiting))
             steps = [step(*session, state, rows) for (session, rows), state in zip(waiting.items(), states, strict=True)]
+            if notice is not None:
+                await notice(steps)
             moving = [one for one in steps if one.after is not one.before.segments]
             for one, done in zip(moving, await contents.advance(self._redis, generation, moving, self._zones), strict=True):
                 session = (one.scope, one.session_id)

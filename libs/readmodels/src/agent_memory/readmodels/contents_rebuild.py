@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Protocol
@@ -12,7 +13,7 @@ from agent_memory.contracts.codec import decode_event
 from agent_memory.contracts.envelope import EventEnvelope
 from agent_memory.contracts.errors import Conflict
 from agent_memory.contracts.events import EventRecorded
-from agent_memory.readmodels import contents
+from agent_memory.readmodels import contents, due
 from agent_memory.readmodels.contents import GENERATIONS, Zoned, generations
 from agent_memory.readmodels.contents_keeping import TYPES, Keeping
 
@@ -53,7 +54,8 @@ class Rebuilding(msgspec.Struct, frozen=True, kw_only=True):
 
 
 async def rebuild(redis: "Redis", log: Log, zones: Zoned, *, batch: int = BATCH) -> AsyncIterator[Rebuilding]:
-    """Fill the next generation from the whole log, while new events go to both, then read that one.
+    """Fill the next generation from the whole log, while new events go to both, then read that one. Every node is looked at
+    then: where it is another than before, it is written about.
 
     Raises Conflict when another rebuild runs, Unavailable and redis.RedisError; the live one is untouched then.
     """
@@ -70,6 +72,7 @@ async def rebuild(redis: "Redis", log: Log, zones: Zoned, *, batch: int = BATCH)
             await asyncio.shield(_abandon(redis, number))
             raise
         await contents.clear(redis, before)
+        await _looked_at(redis, number)
 
 
 async def compare(redis: "Redis", log: Log, zones: Zoned) -> AsyncIterator[Rebuilding | tuple[str, str]]:
@@ -88,9 +91,11 @@ async def compare(redis: "Redis", log: Log, zones: Zoned) -> AsyncIterator[Rebui
 async def replay(redis: "Redis", log: Log, zones: Zoned, *, since_ms: int) -> AsyncIterator[Rebuilding]:
     """Take events from a time on (UTC ms) into the live one again, and everything that was written: mends what is missing."""
     async with _alone(redis) as renew:
-        async for step in _filled(redis, log, zones, (await generations(redis)).live, since_ms=since_ms):
+        live = (await generations(redis)).live
+        async for step in _filled(redis, log, zones, live, since_ms=since_ms):
             yield step
             await renew()
+        await _looked_at(redis, live)
 
 
 async def _filled(
@@ -107,6 +112,17 @@ async def _filled(
         position = batch[-1].position if len(batch) == size else head
         done = Rebuilding(position=position, head=head, events=done.events + events, revisions=done.revisions + len(written))
         yield done
+
+
+async def _looked_at(redis: "Redis", generation: int) -> None:
+    now_ms = time.time_ns() // 1_000_000
+    chunk: list[tuple[str, int]] = []
+    async for stream in contents.streams(redis, generation):
+        chunk.append((stream, now_ms))
+        if len(chunk) == BATCH:
+            await due.mark(redis, chunk)
+            chunk = []
+    await due.mark(redis, chunk)
 
 
 def _since(envelope: EventEnvelope, since_ms: int) -> bool:

@@ -8,6 +8,7 @@ import msgspec
 from agent_memory.contracts.records import Scope, TimelineEvent, escape
 from agent_memory.contracts.streams import session_stream
 from agent_memory.readmodels.contents import PREFIX, SessionState, Step, Written, Zoned, key, plan
+from agent_memory.readmodels.contents_stalled import Place, Standing
 from agent_memory.readmodels.cutting import cut, member
 
 
@@ -49,6 +50,10 @@ class ContentsTwin:
         for name, children in self._children.items():
             values[name] = sorted(children, key=lambda one: (children[one], one))
         return {name.removeprefix(f"{PREFIX}0:"): value for name, value in values.items() if value}
+
+    def stalled(self) -> list[Place]:
+        """Nodes, by scope path and id, that somebody should be about to write about."""
+        return list(Standing(self._hashes, self._children).stalled())
 
     def _perform(self, keys: list[str], operation: list[Any]) -> None:
         match operation:

@@ -110,6 +110,11 @@ async def waiting(redis: "Redis", *, until_ms: int | None = None) -> dict[Kind, 
     return {"segments": segments, "periods": len(nodes) - segments}
 
 
+async def streams(redis: "Redis") -> frozenset[str]:
+    """All nodes that wait, or that somebody holds."""
+    return frozenset(node.decode() for node in await redis.zrange(AT, 0, -1))
+
+
 def node_of(stream: str) -> tuple[Scope, str]:
     """What `node_stream` was given."""
     _, tenant, namespace, user_id, node_id = (unescape(part) for part in stream.split("/"))

@@ -1,6 +1,7 @@
 """Events of the log into the table of contents."""
 
 from collections.abc import Sequence
+from functools import partial
 
 from redis.asyncio import Redis
 
@@ -29,12 +30,21 @@ class KeepContents:
         """
         there = await contents.generations(self._redis)
         for generation in there.all:
-            steps, written = await self._keeping.take(generation, batch)
-            if generation == there.live:
-                await due.mark(self._redis, self._due(steps, written, batch[-1].recorded_ms))
+            if generation != there.live:
+                await self._keeping.take(generation, batch)
+            else:
+                now_ms = batch[-1].recorded_ms
+                # Marked before: what a step ended is not known any more to whoever takes it again after a death.
+                _, written = await self._keeping.take(generation, batch, partial(self._mark, now_ms))
+                await due.mark(self._redis, self._above(written, now_ms))
 
-    def _due(self, steps: Sequence[Step], written: Sequence[Written], now_ms: int) -> list[tuple[str, int]]:
+    async def _mark(self, now_ms: int, steps: Sequence[Step]) -> None:
         found = [part for one in steps for part in due_after_step(one, now_ms, self._delays, self._zones.of(one.scope.tenant))]
-        for one in written:
-            found += due_after_revision(one.scope, one.revision, now_ms, self._delays, self._zones.of(one.scope.tenant))
-        return found
+        await due.mark(self._redis, found)
+
+    def _above(self, written: Sequence[Written], now_ms: int) -> list[tuple[str, int]]:
+        return [
+            part
+            for one in written
+            for part in due_after_revision(one.scope, one.revision, now_ms, self._delays, self._zones.of(one.scope.tenant))
+        ]

@@ -1,7 +1,6 @@
 """What is written about nodes of the table of contents: of what it is made, and how a draft becomes a revision. Pure."""
 
 from collections.abc import Mapping, Sequence
-from hashlib import blake2b
 
 import msgspec
 
@@ -11,6 +10,7 @@ from agent_memory.contracts.records import ModelUse, Scope, TimelineEvent
 from agent_memory.contracts.streams import node_stream
 from agent_memory.contracts.toc import MOST_EXCERPT, Bullet, Grip, Revision, Span, TocNode
 from agent_memory.readmodels.cutting import GAP_MS, Member, Segment, grip_id
+from agent_memory.readmodels.fingerprints import fingerprint, of_period, of_segment
 from agent_memory.summarizer.drafts import ChildDraft, PeriodDraft, Quote, Said, SegmentDraft
 
 OVERLAP_MS = 5 * 60 * 1000
@@ -19,14 +19,9 @@ OVERLAP_TOKENS = 500
 GONE = "gone"
 
 
-def fingerprint_of_segment(segment: Segment) -> str:
-    """Stands for what a segment is written about from: its events, which never change."""
-    return _hash([one.event_id for one in segment.members])
-
-
 def fingerprint_of_period(children: Sequence[TocNode]) -> str:
-    """Stands for what a period is written about from: its parts, as they are now."""
-    return _hash([[one.node_id, one.version] for one in children])
+    """Stands for what a period is written about from."""
+    return of_period((one.node_id, one.version) for one in children)
 
 
 def overlap(before: Segment | None, segment: Segment) -> list[Member]:
@@ -78,7 +73,7 @@ def segment_revision(segment: Segment, session_id: str, draft: SegmentDraft, eve
         keywords=draft.keywords,
         start_ms=segment.first_ms,
         end_ms=max(segment.first_ms, segment.last_ms),
-        fingerprint=fingerprint_of_segment(segment),
+        fingerprint=of_segment(segment),
         made_by=draft.made_by,
         session_id=session_id,
         grips=tuple(grips.values()),
@@ -121,7 +116,7 @@ def child_draft(node: TocNode, keywords: Mapping[str, float]) -> ChildDraft:
 
 def command(scope: Scope, revision: Revision, expected_version: int, use: ModelUse, now_ms: int) -> CommandEnvelope:
     """The revision as a command. Its id names what it was made from, so that however often it is sent it is recorded once."""
-    digest = _hash([node_stream(scope, revision.node_id), expected_version, revision.fingerprint])
+    digest = fingerprint([node_stream(scope, revision.node_id), expected_version, revision.fingerprint])
     name = f"revise/{digest}"
     asked = RecordRevision(revision=revision, expected_version=expected_version, use=use)
     return CommandEnvelope(id=name, scope=scope, issued_ms=now_ms, command=asked, correlation_id=name)
@@ -141,7 +136,3 @@ def _grip(node_id: str, session_id: str, quote: Quote, texts: Mapping[str, Said]
     return Grip(
         grip_id=grip_id(node_id, spans, at), session_id=session_id, node_id=node_id, excerpt=excerpt, spans=spans, timestamp_ms=at
     )
-
-
-def _hash(value: object) -> str:
-    return blake2b(msgspec.json.encode(value), digest_size=16).hexdigest()

@@ -13,6 +13,7 @@ from agent_memory.eventlog.said import SaidReader
 from agent_memory.readmodels import contents
 from agent_memory.readmodels.contents_reads import TableOfContents
 from agent_memory.readmodels.cutting import Segment
+from agent_memory.readmodels.fingerprints import of_segment
 from agent_memory.runtime import telemetry
 from agent_memory.runtime.embed_vectors import EmbeddingRefused, Floats
 from agent_memory.runtime.llm import CompletionRefused, CompletionUnusable, Messages
@@ -20,7 +21,6 @@ from agent_memory.runtime.llm_journal import Journal
 from agent_memory.summarizer.domain import (
     child_draft,
     fingerprint_of_period,
-    fingerprint_of_segment,
     gone_revision,
     overlap,
     period_revision,
@@ -93,7 +93,7 @@ class Revisions:
         session_id, before, segment = _find(scope, node_id, sessions)
         if segment is None:
             return _gone(version, last)
-        if last is not None and not last.gone and last.fingerprint == fingerprint_of_segment(segment):
+        if last is not None and not last.gone and last.fingerprint == of_segment(segment):
             return None
         earlier = overlap(before, segment)
         events = await self._log.events(scope, [one.event_id for one in (*earlier, *segment.members)])
