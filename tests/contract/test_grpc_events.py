@@ -227,6 +227,7 @@ async def test_what_was_said_is_searched(edge: Rpc, system: MemorySystem) -> Non
         (pb.SearchTimelineRequest(query=" "), "query is required"),
         (pb.SearchTimelineRequest(query="x", mode="psychic"), "mode"),
         (pb.SearchTimelineRequest(query="x", kinds=["event", "memory"]), "kinds"),
+        (pb.SearchTimelineRequest(query="x", kinds=["node", "grip"]), "only events can be searched"),
     ],
 )
 async def test_a_search_for_nothing_is_refused(edge: Rpc, request_: pb.SearchTimelineRequest, words: str) -> None:

@@ -136,8 +136,6 @@ class MemoryService(memory_pb2_grpc.MemoryServiceServicer):
         async def act(caller: Caller) -> pb.SearchTimelineResponse:
             query = _search(request, caller)
             await caller.caught_up(context.time_remaining(), TIMELINE_INDEX)
-            if request.kinds and "event" not in request.kinds:
-                return pb.SearchTimelineResponse()
             page = await timeline_use.search_events(caller.gateway, query)
             return pb.SearchTimelineResponse(matches=[messages.matched(hit.record, hit.score) for hit in page.hits])
 
@@ -243,6 +241,8 @@ def _search(request: pb.SearchTimelineRequest, caller: Caller) -> SearchTimeline
         raise Invalid(f"query holds a NUL character or more than {messages.MAX_TEXT_BYTES} bytes", field="query")
     if not KINDS.issuperset(request.kinds):
         raise Invalid("kinds are any of node, grip, event", field="kinds")
+    if request.kinds and "event" not in request.kinds:
+        raise Invalid("kinds: only events can be searched; name event, or leave kinds out", field="kinds")
     mode = request.mode or "hybrid"
     if mode not in MODES:
         raise Invalid(f"mode is one of {', '.join(MODES)}", field="mode")
