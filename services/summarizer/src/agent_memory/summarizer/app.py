@@ -78,12 +78,8 @@ async def serve(settings: Settings, own: SummarizerSettings = DEFAULTS) -> None:
     views = SummaryViews(redis, view_log, MemorySearch(redis), view_models, commands, view_leases)
     partition_runs = AnswerPartitions(redis, views)
 
-    toc = TableOfContents(redis, zones_of(settings.timeline_timezone, settings.timeline_timezones))
-    writer = model if settings.timeline_summaries == "model" else None
-    vectors = KnownVectors(embedder, EmbeddingStore(connections))
-    revisions = Revisions(redis, toc, SaidReader(connections), writer, vectors, models_at_once=own.models_at_once)
+    revisions = create_revisions(settings, own, redis, connections, model, embedder)
     revising = Revising(redis, revisions, commands, log.head, at_once=own.nodes_at_once)
-
     works: list[Work] = [
         create_summaries(settings, redis, log, model, embedder, EmbeddingStore(connections)),
         Extraction(
@@ -159,6 +155,16 @@ def create_summaries(
         prompt=settings.progressive_summarization_prompt,
         enabled=settings.enable_working_memory_summarization,
     )
+
+
+def create_revisions(
+    settings: Settings, own: SummarizerSettings, redis: Redis, connections: Connections, model: Journal, embedder: Embedder
+) -> Revisions:
+    """What is written about nodes of the table of contents."""
+    toc = TableOfContents(redis, zones_of(settings.timeline_timezone, settings.timeline_timezones))
+    writer = model if settings.timeline_summaries == "model" else None
+    vectors = KnownVectors(embedder, EmbeddingStore(connections))
+    return Revisions(redis, toc, SaidReader(connections), writer, vectors, models_at_once=own.models_at_once)
 
 
 def create_view_models(settings: Settings, kept: CompletionStore) -> ViewModels:
