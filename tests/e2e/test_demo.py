@@ -54,6 +54,9 @@ def test_the_demo_shows_all_of_it_and_leaves_nothing_behind(tmp_path: Path) -> N
         "session 2025-09-18-review-tomeks-refunds",
         "Definitely keep the pills.",
         "timeline-index   indexer",
+        "From the year to the words",
+        "Week 36, 2025",
+        "said in session 2025-09-01-first-day-on-skipper:",
         "agent-memory import",
     ):
         assert expected in done.stdout

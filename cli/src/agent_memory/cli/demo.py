@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from agent_memory.cli.demo_pages import Findings, show, show_further
+from agent_memory.cli.demo_pages import Findings, Walk, show, show_further
 from agent_memory.cli.importers import own
 from agent_memory.cli.loading.lanes import send
 from agent_memory.cli.loading.reach import server_url, token
@@ -25,6 +25,7 @@ from agent_memory.cli.output import CommandError, console
 from agent_memory.cli.sample import history
 from agent_memory.client import MemoryClient, MemoryClientError
 from agent_memory.client.answers import Status
+from agent_memory.client.toc import TocNode
 from agent_memory.contracts.queries import SearchMode
 from agent_memory.embedded.home import Home
 from agent_memory.embedded.reach import erase
@@ -32,6 +33,9 @@ from agent_memory.embedded.supervisor import Stack
 
 NAMESPACE = "demo"
 PATIENCE_SECONDS = 300.0
+SUMMARY_SECONDS = 60.0
+LEVELS = 5
+"""Year, month, week, day, segment."""
 LOOK_EVERY_SECONDS = 0.1
 BATCH_EVENTS = 20
 SEARCHES: tuple[tuple[SearchMode, str], ...] = (
@@ -49,7 +53,7 @@ def demo(
     ] = False,
     url: Annotated[str | None, typer.Option("--url", help="Use this server, and start none.")] = None,
 ) -> None:
-    """Start everything, import a sample history, search it, stop again.
+    """Start everything, import a sample history, search it, walk from a year down to the words, stop again.
 
     Runs on free ports in a temporary folder that is removed at the end. With --keep or --url the sample stays, in the
     namespace `demo`.
@@ -95,7 +99,9 @@ def _temporary(environment: Mapping[str, str]) -> Iterator[str]:
     """A whole stack that leaves nothing behind, also when it is interrupted. Own servers: a demo must not fill anybody's."""
     inherited = {name: value for name, value in environment.items() if name not in _OWN_SERVERS}
     folder = Path(tempfile.mkdtemp(prefix="agent-memory-demo-"))
-    stack = Stack(folder, environment={**inherited, "PORT": "0", "GRPC_PORT": "0", "MCP_PORT": "0"})
+    # Nobody goes on talking here, so there is no reason to wait before something is written about it.
+    environment = {"TIMELINE_SETTLE_SECONDS": "0.2", **inherited, "PORT": "0", "GRPC_PORT": "0", "MCP_PORT": "0"}
+    stack = Stack(folder, environment=environment)
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:
         with Console(stderr=True).status("Starting Postgres, Redis and every service"):
@@ -119,6 +125,7 @@ async def _demonstrate(address: str) -> Findings:
             stored = time.monotonic()
             status = await _indexed(memory, tally, bar)
             indexed = time.monotonic()
+            walk = await _walked(memory, bar)
         hits = [(mode, text, await memory.search_timeline(text, mode=mode, limit=3)) for mode, text in SEARCHES]
         if silent := [mode for mode, _, found in hits if not found.events]:
             raise CommandError(f"{' and '.join(silent)} search found nothing", hint="`agent-memory doctor` looks for the reason")
@@ -128,6 +135,7 @@ async def _demonstrate(address: str) -> Findings:
             store_seconds=stored - began,
             index_seconds=indexed - stored,
             hits=hits,
+            walk=walk,
             session=await memory.get_working_memory(SESSION),
             status=status,
         )
@@ -163,6 +171,27 @@ async def _indexed(memory: MemoryClient, tally: Tally, bar: Meter) -> Status:
         status = await memory.status()
     bar.finish("")
     return status
+
+
+async def _walked(memory: MemoryClient, bar: Meter) -> Walk:
+    """From the first year down to the words of a bullet. What is not written about in time is shown as it is."""
+    deadline = time.monotonic() + SUMMARY_SECONDS
+    bar.begin("Waiting for summaries", LEVELS)
+    path = await _first_path(memory)
+    while len(written := [node for node in path if node.bullets]) < LEVELS and time.monotonic() < deadline:
+        bar.show(len(written), counted(LEVELS - len(written), "level") + " to go")
+        await asyncio.sleep(LOOK_EVERY_SECONDS)
+        path = await _first_path(memory)
+    bar.finish("")
+    grips = [grip for node in path[-1:] for bullet in node.bullets for grip in bullet.grip_ids]
+    return Walk(path=path, words=await memory.expand_grip(grips[0], 1, 1) if grips else None)
+
+
+async def _first_path(memory: MemoryClient) -> list[TocNode]:
+    path = (await memory.get_toc_root())[-1:]
+    while path and (below := (await memory.browse_toc(path[-1].node_id, 1)).children):
+        path += below
+    return path
 
 
 def _lag(status: Status) -> int:

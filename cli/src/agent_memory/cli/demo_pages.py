@@ -14,12 +14,20 @@ from agent_memory.cli.loading.summary import counted, day
 from agent_memory.cli.loading.tally import Tally
 from agent_memory.cli.output import callable_here
 from agent_memory.client.answers import EventHit, EventHits, Status, WorkingMemory
+from agent_memory.client.toc import ExpandGripResult, TocNode
 from agent_memory.contracts.queries import SearchMode
 
 _WIDEST = 110
 _SAYS: dict[SearchMode, str] = {"semantic": "by meaning", "keyword": "by words", "hybrid": "by both"}
 _VOICES = {"user": "bold", "assistant": "", "tool": "dim", "system": "dim"}
 _LAST_MESSAGES = 6
+
+
+class Walk(msgspec.Struct, frozen=True, kw_only=True):
+    """From a year down to a segment, and the words that its first bullet comes from; None while nothing is written there."""
+
+    path: list[TocNode]
+    words: ExpandGripResult | None
 
 
 class Findings(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,6 +38,7 @@ class Findings(msgspec.Struct, frozen=True, kw_only=True):
     store_seconds: float
     index_seconds: float
     hits: list[tuple[SearchMode, str, EventHits]]
+    walk: Walk
     session: WorkingMemory
     status: Status
 
@@ -41,6 +50,7 @@ def show(screen: Console, found: Findings) -> None:
     _page(screen, "Three searches", _searches(found.hits, width))
     _page(screen, f"Working memory of session {found.session.session_id}", _session(found.session, width))
     _page(screen, "Every view of the log, and how far behind it is", _views(found.status))
+    _page(screen, "From the year to the words", _walk(found.walk, width))
 
 
 def show_further(screen: Console, address: str, *, lasting: bool, stops: bool) -> None:
@@ -119,6 +129,28 @@ def _session(session: WorkingMemory, width: int) -> RenderableType:
     left = len(session.messages) - len(shown)
     before = [Text(f"{counted(left, 'earlier message')}, then:", style="dim")] if left else []
     return Group(*before, chat)
+
+
+def _walk(walk: Walk, width: int) -> RenderableType:
+    lines: list[RenderableType] = []
+    for depth, node in enumerate(walk.path):
+        title = Text(f"{node.title}  ", style="bold").append(counted(node.event_count, "event"), style="dim")
+        indent = (0, 0, 0, 2 * depth)
+        lines.append(Padding(title, indent))
+        if node.bullets:
+            lines.append(Padding(_excerpt(f"• {node.bullets[0].text}", width - 4 - 2 * depth, lines=2), indent))
+    words = walk.words
+    if words is None or words.grip is None:
+        return Group(*lines, Text("nothing is written about this segment yet", style="dim"))
+    said = Table.grid(padding=(0, 2))
+    said.add_column(no_wrap=True)
+    said.add_column(ratio=1)
+    for event in (*words.events_before, *words.excerpt_events, *words.events_after):
+        if not event.text:
+            continue  # a mark, such as the end of a session
+        style = "bold" if event in words.excerpt_events else "dim"
+        said.add_row(Text(event.role.name.lower(), style="cyan"), Text("\n".join(_folded(event.text, width - 16, 2)), style=style))
+    return Group(*lines, Text(), Text(f"said in session {words.grip.session_id}:", style="dim"), said)
 
 
 def _views(status: Status) -> RenderableType:
