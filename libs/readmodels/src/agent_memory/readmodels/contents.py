@@ -147,14 +147,6 @@ async def write(redis: "Redis", generation: int, written: Sequence[Written]) -> 
         await pipe.execute()
 
 
-async def memberships(redis: "Redis", generation: int, scope: Scope, pairs: Sequence[tuple[str, str]]) -> list[Segment | None]:
-    """Segments with their members, by session and node id."""
-    async with redis.pipeline(transaction=False) as pipe:
-        for session_id, node_id in pairs:
-            pipe.hget(key(generation, scope, "session", escape(session_id)), node_id)
-        return [None if answer is None else _segment.decode(answer) for answer in await pipe.execute()]
-
-
 class Zoned(msgspec.Struct, frozen=True):
     """The time zone of each tenant."""
 
