@@ -1,4 +1,4 @@
-"""The runner of projections and the relay, on real Postgres and Redis: nothing missed, nothing counted twice, one bad event alone."""
+"""The runner of projections and the relay, on real Postgres and Redis: nothing missed or counted twice, one bad event alone."""
 
 import asyncio
 from contextlib import asynccontextmanager, suppress

@@ -38,6 +38,7 @@ from agent_memory.gateway.edges.http.edge import create_edge
 from agent_memory.gateway.gateway import Clock, Gateway, utc_now
 from agent_memory.gateway.ids import Ids
 from agent_memory.gateway.jobs import ScheduledJobs
+from agent_memory.gateway.joined_events import JoinedEvents
 from agent_memory.gateway.past import LogPast
 from agent_memory.gateway.pipelined import JoiningRedis
 from agent_memory.gateway.ports import (
@@ -182,11 +183,13 @@ async def connected(settings: Settings, auth: AuthSettings) -> AsyncIterator[Gat
         newest, projections = NewestReader(connections), RedisProjections(redis)
         await bus.start()
         stack.push_async_callback(bus.stop)
+        joined = JoinedEvents(bus)
+        stack.push_async_callback(joined.stop)
         beating = asyncio.create_task(heartbeat(redis, SERVICE, settings))
         stack.callback(beating.cancel)
         yield create_gateway(
             settings,
-            bus=bus,
+            bus=joined,
             log=reader,
             past=LogPast(MemoryLog(connections)),
             compaction=RedisCompaction(redis, new_id=Ids(), seconds=settings.llm_task_timeout_minutes * 60),
