@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from agent_memory.contracts.commands import RecordEvents
 from agent_memory.contracts.errors import Invalid, Unavailable
 from agent_memory.contracts.records import Scope, TimelineEvent
-from agent_memory.gateway.joined_events import FEW, MOST_EVENTS, MOST_UNDER_WAY, JoinedEvents
+from agent_memory.gateway.joined_events import FEW, MOST_EVENTS, JoinedEvents
 from agent_memory.gateway.memory import MemorySystem
 
 ALICE, BOB = Scope(tenant="t", namespace="alice"), Scope(tenant="t", namespace="bob")
@@ -53,7 +53,7 @@ async def test_whoever_comes_while_others_are_under_way_goes_with_all_who_wait()
     system = GatedSystem()
     answers = await all_of(system, [(ALICE, events(f"e{n}")) for n in range(16)])
     assert [answer.reply.event_ids for answer in answers] == [[f"e{n}"] for n in range(16)]
-    assert system.sizes == [1] * MOST_UNDER_WAY + [16 - MOST_UNDER_WAY]
+    assert system.sizes == [1, 15]
 
 
 async def test_of_many_senders_of_one_id_one_is_told_that_it_was_new():
@@ -91,6 +91,19 @@ async def test_when_the_bus_is_away_everybody_is_told_so():
     system.fault = Unavailable("the command bus cannot be reached; try again", command_id="c")
     answers = await all_of(system, [(ALICE, events(f"e{n}")) for n in range(5)])
     assert [type(answer) for answer in answers] == [Unavailable] * 5
+
+
+async def test_a_command_that_is_lost_holds_nobody_up():
+    system = GatedSystem()
+    bus = JoinedEvents(system)
+    lost = asyncio.ensure_future(bus.ask(ALICE, events("lost")))
+    await asyncio.sleep(0)
+    system.open, gate = asyncio.Event(), system.open
+    system.open.set()
+    assert (await bus.ask(ALICE, events("next"))).reply.created == [True]
+    gate.set()
+    assert (await lost).reply.created == [True]
+    await bus.stop()
 
 
 async def test_a_caller_that_goes_away_takes_nobody_along():

@@ -13,8 +13,8 @@ from agent_memory.contracts.replies import EventsRecorded
 from agent_memory.gateway.ports import Answer, CommandBus
 from agent_memory.runtime import telemetry
 
-MOST_UNDER_WAY = 2
-"""Commands of one scope that are awaited before others wait for them and gather."""
+PATIENCE_SECONDS = 0.05
+"""Longest wait for the command before: one that is lost holds nobody up."""
 FEW = 20
 """Whoever brings more events than this at once needs no company."""
 MOST_EVENTS = 500
@@ -34,6 +34,7 @@ class Group(msgspec.Struct):
 
     under_way: int = 0
     waiting: list[Waiting] = []
+    timer: asyncio.TimerHandle | None = None
 
 
 class JoinedEvents:
@@ -82,34 +83,47 @@ class JoinedEvents:
 
     async def _joined(self, scope: Scope, command: RecordEvents) -> Answer:
         group = self._groups.setdefault(scope, Group())
-        if group.under_way >= MOST_UNDER_WAY:
+        if group.under_way:
             waiting = Waiting(command, asyncio.get_running_loop().create_future())
             group.waiting.append(waiting)
+            self._wait(scope, group)
             return await waiting.answer
         group.under_way += 1
         try:
             return await self._bus.ask(scope, command)
         finally:
-            self._next(scope, group)
+            self._ended(scope, group)
 
-    def _next(self, scope: Scope, group: Group) -> None:
-        """One command less is under way: those who wait go, or the group is done."""
-        if group.waiting:
-            task = asyncio.ensure_future(self._together(scope, group))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-            return
+    def _wait(self, scope: Scope, group: Group) -> None:
+        if group.timer is None:
+            group.timer = asyncio.get_running_loop().call_later(PATIENCE_SECONDS, self._go, scope, group)
+
+    def _ended(self, scope: Scope, group: Group) -> None:
         group.under_way -= 1
-        if not group.under_way:
+        if group.waiting:
+            self._go(scope, group)
+        elif not group.under_way:
             del self._groups[scope]
 
-    async def _together(self, scope: Scope, group: Group) -> None:
+    def _go(self, scope: Scope, group: Group) -> None:
+        """Those who wait are under way from now on."""
+        if group.timer is not None:
+            group.timer.cancel()
+            group.timer = None
         some = _taken(group)
+        if group.waiting:
+            self._wait(scope, group)
+        group.under_way += 1
+        task = asyncio.ensure_future(self._together(scope, group, some))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _together(self, scope: Scope, group: Group, some: list[Waiting]) -> None:
         try:
             if some:
                 await self._tell(scope, some)
         finally:
-            self._next(scope, group)
+            self._ended(scope, group)
 
     async def _tell(self, scope: Scope, some: list[Waiting]) -> None:
         telemetry.BATCH.labels("gateway.events").observe(len(some))
