@@ -1,6 +1,7 @@
 """Models on this machine: loaded where they are, off with one line of the log where they are not."""
 
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -20,14 +21,57 @@ class BERTopic:
         return [7 if "tea" in text else -1 for text in texts], None
 
     def get_topic(self, number):
-        return [("drinks", 0.9), ("tea", 0.8), ("leaves", 0.1)]
+        return [("drinks", 0.9), ("", 1e-05), ("tea", 0.8), ("leaves", 0.1)]
+"""
+UNREADY_BERTOPIC = """
+class BERTopic:
+    @classmethod
+    def load(cls, path):
+        return cls()
+
+    def transform(self, texts):
+        raise ValueError("No embedding model was found to embed the documents.")
+"""
+BROKEN_BERTOPIC = """
+class BERTopic:
+    @classmethod
+    def load(cls, path):
+        return tensors  # what the real one does when the weights are missing
 """
 TRANSFORMERS = """
-def pipeline(task, model, tokenizer, aggregation_strategy):
-    assert (task, aggregation_strategy) == ("ner", "simple")
-    return lambda text: [
-        {"word": word, "score": 0.99 if word.istitle() else 0.2} for word in text.replace(".", "").split()
-    ]
+import re
+
+class AutoTokenizer:
+    is_fast, model_max_length = True, int(1e30)
+
+    @classmethod
+    def from_pretrained(cls, path):
+        return cls()
+
+class AutoModelForTokenClassification:
+    class config:
+        max_position_embeddings = 32
+
+    @classmethod
+    def from_pretrained(cls, path):
+        return cls()
+
+def pipeline(task, model, tokenizer, aggregation_strategy, stride):
+    assert (task, aggregation_strategy, tokenizer.model_max_length, stride) == ("ner", "first", 32, 8)
+    busy = []
+
+    def classify(text):
+        assert not busy, "Already borrowed"
+        busy.append(text)
+        try:
+            return [
+                {"word": "O ' B", "start": found.start(), "end": found.end(), "score": 0.99 if found[0].istitle() else 0.2}
+                for found in re.finditer(r"[\\w']+", text)
+            ]
+        finally:
+            busy.clear()
+
+    return classify
 """
 
 
@@ -38,12 +82,14 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / f"{name}.py").write_text(source)
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
     return tmp_path
 
 
 def test_where_the_package_is_missing_it_is_off_and_says_so_once(monkeypatch: pytest.MonkeyPatch) -> None:
     missing: Any = None
     monkeypatch.setitem(sys.modules, "bertopic", missing)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "0")
     with capture_logs() as logs:
         assert load_topics("MaartenGr/BERTopic_Wikipedia", 3) is None
     assert [(line["setting"], line["model"]) for line in logs] == [("TOPIC_MODEL", "MaartenGr/BERTopic_Wikipedia")]
@@ -65,6 +111,19 @@ def test_where_the_model_is_missing_it_is_off_and_nothing_is_downloaded(packages
     assert len(logs) == 1
 
 
+@pytest.mark.parametrize("source", [UNREADY_BERTOPIC, BROKEN_BERTOPIC])
+def test_a_model_that_makes_no_sense_of_a_text_is_off_from_the_start(packages: Path, source: str) -> None:
+    (packages / "bertopic.py").write_text(source)
+    with capture_logs() as logs:
+        assert load_topics(str(packages), 3) is None
+    assert [line["setting"] for line in logs] == ["TOPIC_MODEL"]
+
+
+def test_the_models_that_a_model_names_are_not_downloaded_either(packages: Path) -> None:
+    (packages / "bertopic.py").write_text("import os\nassert os.environ['HF_HUB_OFFLINE'] == '1'\n" + BERTOPIC)
+    assert load_topics(str(packages), 3) is not None
+
+
 def test_topics_are_the_first_words_of_the_topic(packages: Path) -> None:
     find = load_topics(str(packages), 2)
     assert find is not None
@@ -76,3 +135,16 @@ def test_entities_are_what_the_model_is_sure_of_each_once(packages: Path) -> Non
     find = load_entities(str(packages))
     assert find is not None
     assert find("Anna met Oslo and Anna.") == ["Anna", "Oslo"]
+
+
+def test_an_entity_stands_as_it_is_written(packages: Path) -> None:
+    find = load_entities(str(packages))
+    assert find is not None
+    assert find("she met O'Brien") == ["O'Brien"]
+
+
+def test_one_text_is_read_after_the_other(packages: Path) -> None:
+    find = load_entities(str(packages))
+    assert find is not None
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(find, ["Anna and " * 200] * 40)) == [["Anna"]] * 40

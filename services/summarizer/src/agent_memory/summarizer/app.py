@@ -178,13 +178,12 @@ def create_view_models(settings: Settings, kept: CompletionStore) -> ViewModels:
 
 def create_finders(settings: Settings) -> Finders:
     """Who looks for topics and entities, by settings."""
-    topics = load_topics(settings.topic_model, settings.top_k_topics) if settings.topic_model_source == "BERT" else "model"
-    entities = load_entities(settings.ner_model) if settings.ner_model_source == "BERT" else "model"
-    return Finders(
-        topics=topics if settings.enable_topic_extraction and settings.top_k_topics else None,
-        entities=entities if settings.enable_ner else None,
-        most_topics=settings.top_k_topics,
-    )
+    topics = entities = None
+    if settings.enable_topic_extraction and settings.top_k_topics:
+        topics = load_topics(settings.topic_model, settings.top_k_topics) if settings.topic_model_source == "BERT" else "model"
+    if settings.enable_ner:
+        entities = load_entities(settings.ner_model) if settings.ner_model_source == "BERT" else "model"
+    return Finders(topics=topics, entities=entities, most_topics=settings.top_k_topics)
 
 
 def swept(revising: Revising, kind: due.Kind) -> Body:
