@@ -7,7 +7,7 @@ import threading
 import zipfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 
@@ -134,20 +134,49 @@ def test_a_dry_run_sends_nothing(capsys: pytest.CaptureFixture[str], server: Scr
     assert server.asked == []
 
 
-def test_a_file_that_cannot_be_read_does_not_stop_the_others(
+def test_a_file_that_holds_no_history_does_not_stop_the_others(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], server: ScriptedServer, timeline: Timeline
 ) -> None:
     (tmp_path / "picture.jsonl").write_bytes(b"\x89PNG")
-    names = [str(tmp_path / "none"), str(tmp_path / "picture.jsonl"), str(DATA / "own.jsonl")]
-    code, out, _ = run(capsys, *names, "--url", server.url)
+    code, out, _ = run(capsys, str(tmp_path / "picture.jsonl"), str(DATA / "own.jsonl"), "--url", server.url)
     assert code == 4
-    assert "No such file or directory" in out
-    assert "not a history that can be read" in out
+    assert f"1 file not read:\n  {tmp_path}/picture.jsonl: not a history that can be read" in out
     assert timeline.events
 
 
-def test_nothing_that_can_be_read_is_a_failure(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(capsys, str(tmp_path / "none"), "--dry-run")[0] == 1
+def test_a_file_that_is_not_there_is_an_error_before_anything_is_sent(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], server: ScriptedServer
+) -> None:
+    code, out, err = run(capsys, str(DATA / "own.jsonl"), str(tmp_path / "none.jsonl"), "--url", server.url)
+    assert (code, out) == (1, "")
+    error, hint = err.splitlines()
+    assert error == f"error: {tmp_path}/none.jsonl cannot be read: No such file or directory"
+    assert hint.startswith("  hint: nothing was sent")
+    assert server.asked == []
+
+
+def test_a_file_that_may_not_be_read_is_an_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = written(tmp_path / "a.jsonl", "one")
+
+    opened = Path.open
+
+    def closed(path: Path, *how: Any, **more: Any) -> IO[Any]:  # root may read everything: a mode of 000 would show nothing
+        if str(path) == name:
+            raise PermissionError(13, "Permission denied", name)
+        return opened(path, *how, **more)
+
+    monkeypatch.setattr(Path, "open", closed)
+    code, _, err = run(capsys, name, "--dry-run")
+    assert code == 1
+    assert err.startswith(f"error: {name} cannot be read: Permission denied\n  hint: ")
+
+
+def test_a_folder_without_a_history_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, _, err = run(capsys, str(tmp_path), "--dry-run")
+    assert code == 1
+    assert f"no *.jsonl in {tmp_path}" in err
 
 
 def test_a_folder_gives_all_histories_below_it(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -179,9 +208,9 @@ def test_a_damaged_archive_is_told(tmp_path: Path, capsys: pytest.CaptureFixture
         archive.write(DATA / "chatgpt.json", "conversations.json")
     whole = (tmp_path / "export.zip").read_bytes()
     (tmp_path / "export.zip").write_bytes(whole[:200] + bytes(300) + whole[500:])
-    code, out, _ = run(capsys, str(tmp_path / "export.zip"), "--dry-run")
+    code, out, err = run(capsys, str(tmp_path / "export.zip"), "--dry-run")
     assert code == 1
-    assert "the archive is damaged" in out
+    assert "the archive is damaged" in out + err
 
 
 def test_standard_input_is_read_to_its_end(server: ScriptedServer, timeline: Timeline) -> None:

@@ -37,12 +37,12 @@ def import_(
 
     Ids are derived from content and place: importing twice creates nothing the second time. A bad line is reported with its
     number and reason, the rest goes on. Exit code 0 when all went well, 4 when some input was bad, 1 when nothing could be
-    done, 3 when no server runs. AGENT_MEMORY_TOKEN is the credential, where one is needed.
+    done or a FILE is not there, 3 when no server runs. AGENT_MEMORY_TOKEN is the credential, where one is needed.
     """
     if format_ is not None and format_ not in FORMATS:
         raise CommandError(f"there is no format {format_!r}", hint=f"formats: {', '.join(FORMATS)}", code=2)
     tally = Tally()
-    sources = _found(files, tally)
+    sources = [source for name in files for source in _found(name)]
     memory = None if dry_run else _client(server_url(url, os.environ), namespace, user_id)
     chosen = FORMATS[format_] if format_ else None
     with meter(Console(stderr=True)) as bar:
@@ -61,14 +61,13 @@ def _client(url: str, namespace: str | None, user_id: str | None) -> MemoryClien
         raise CommandError(str(error)) from None
 
 
-def _found(names: list[str], tally: Tally) -> list[Source]:
-    sources: list[Source] = []
-    for name in names:
-        try:
-            sources += find(name)
-        except OSError as error:
-            _refuse(tally, name, error)
-    return sources
+def _found(name: str) -> list[Source]:
+    """What stands behind a FILE. One that is not there stops the import before anything is sent: it is a slip of the keys."""
+    try:
+        return find(name)
+    except OSError as error:
+        hint = "nothing was sent; give files, folders or zip archives that are there and may be read, or - for standard input"
+        raise CommandError(f"{name} cannot be read: {_reason(error)}", hint=hint, code=NOT_DONE) from None
 
 
 async def _load(sources: list[Source], chosen: Format | None, memory: MemoryClient | None, tally: Tally, bar: Meter) -> str:
@@ -101,7 +100,10 @@ async def _load_one(source: Source, chosen: Format | None, memory: MemoryClient 
 
 
 def _refuse(tally: Tally, name: str, error: OSError | Unrecognised) -> None:
-    """A file that cannot be read at all counts as one bad line."""
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+    """A file whose content cannot be read counts as one bad line."""
     tally.files.setdefault(name, "not read")
-    tally.refuse(0, reason)
+    tally.refuse(0, _reason(error))
+
+
+def _reason(error: OSError | Unrecognised) -> str:
+    return error.strerror if isinstance(error, OSError) and error.strerror else str(error)

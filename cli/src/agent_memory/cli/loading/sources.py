@@ -31,7 +31,8 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
 def find(name: str) -> list[Source]:
     """The histories behind what was typed: a file, `-`, those in a folder and below, or the conversations in a zip archive.
 
-    Raises OSError when there is no such thing, and FileNotFoundError when a folder or an archive has no history in it.
+    Raises OSError when there is no such thing or it may not be read, and FileNotFoundError when a folder or an archive has no
+    history in it.
     """
     if name == STANDARD_INPUT:
         return [Source(name="standard input")]
@@ -40,6 +41,8 @@ def find(name: str) -> list[Source]:
         found = sorted({*path.rglob("*.jsonl"), *path.rglob(_EXPORTS)})
         return _some([Source(name=str(file), path=file, size=file.stat().st_size) for file in found], name, "*.jsonl")
     size = path.stat().st_size
+    if path.is_file():
+        path.open("rb").close()  # whether it may be read is told now, before others were
     if not zipfile.is_zipfile(path):
         return [Source(name=name, path=path, size=size if path.is_file() else None)]
     with _unpacked(path) as archive:

@@ -91,11 +91,14 @@ def as_text(tally: Tally, *, dry_run: bool) -> list[str]:
 
 
 def _bad_lines(tally: Tally) -> list[str]:
-    if not tally.bad:
-        return []
-    shown = [f"  {bad.file}{f':{bad.line}' if bad.line else ''}: {bad.reason}" for bad in tally.bad_lines]
-    rest = tally.bad - len(shown)
-    return [f"{counted(tally.bad, 'bad line')}:", *shown, *([f"  and {rest:,} more"] if rest else [])]
+    """What could not be used, of each kind under a heading of its own."""
+    files = [f"  {bad.file}: {bad.reason}" for bad in tally.bad_lines if not bad.line]
+    lines = [f"  {bad.file}:{bad.line}: {bad.reason}" for bad in tally.bad_lines if bad.line]
+    number = tally.bad - tally.unread
+    told = [f"{counted(tally.unread, 'file')} not read:", *files] if tally.unread else []
+    told += [f"{counted(number, 'bad line')}:", *lines] if number else []
+    rest = tally.bad - len(tally.bad_lines)
+    return [*told, f"  and {rest:,} more"] if rest else told
 
 
 def listed(counts: Counter[str]) -> str:

@@ -21,7 +21,8 @@ class NumberedReason(msgspec.Struct, frozen=True, kw_only=True):
 class Tally(msgspec.Struct, kw_only=True):
     """Counts over all files. `read` events were found; `created` of them are new, `known` were there already.
 
-    The first 20 bad lines are kept with their reasons, all are counted. `position` is where the log holds the last event.
+    The first 20 bad lines are kept with their reasons, all are counted; `unread` of them stand for a whole file. `position` is
+    where the log holds the last event.
     """
 
     files: dict[str, str] = {}
@@ -29,6 +30,7 @@ class Tally(msgspec.Struct, kw_only=True):
     created: int = 0
     known: int = 0
     bad: int = 0
+    unread: int = 0
     bad_lines: list[NumberedReason] = []
     left_out: Counter[str] = msgspec.field(default_factory=Counter)
     event_types: Counter[str] = msgspec.field(default_factory=Counter)
@@ -60,6 +62,7 @@ class Tally(msgspec.Struct, kw_only=True):
     def refuse(self, number: int, reason: str) -> None:
         """Count a line that cannot be used."""
         self.bad += 1
+        self.unread += number == 0
         if len(self.bad_lines) < SHOWN_BAD_LINES:
             self.bad_lines.append(NumberedReason(file=self.file, line=number, reason=reason))
 
