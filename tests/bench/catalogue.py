@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from bench import old_server, searches, writes
+from bench import old_server, searches, timeline_catalogue, writes
 from bench.figures import Goal
 from bench.floors import Floors
 from bench.plan import Configuration, Measurement
@@ -36,12 +36,24 @@ def _positions() -> Iterator[Positions]:
 def configurations() -> list[Configuration]:
     """In the order in which they are run."""
     return [
-        Configuration(name="floors", title="Servers alone", open=_floors, measurements=_floor_measurements()),
+        Configuration(
+            name="floors",
+            title="Servers alone",
+            open=_floors,
+            measurements=[*_floor_measurements(), *timeline_catalogue.floors()],
+        ),
         Configuration(
             name="positions",
             title="Postgres alone: where positions come from, by concurrent writers",
             open=_positions,
             measurements=_position_measurements(),
+        ),
+        Configuration(
+            name="timeline-appends",
+            title="Postgres alone: what the index by session and time costs",
+            open=_positions,
+            measurements=timeline_catalogue.appends(),
+            in_turn=True,
         ),
         Configuration(
             name="local", title="Default: local embeddings", open=stack_site, measurements=_default("local", Goal(rate=350), 1_500)
@@ -66,6 +78,7 @@ def configurations() -> list[Configuration]:
             prepare=partial(searches.corpus, count=CORPUS_SIZE),
             measurements=[_rebuild(384)],
         ),
+        *timeline_catalogue.configurations(),
         *old_server.configurations(),
     ]
 

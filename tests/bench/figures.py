@@ -16,11 +16,18 @@ class Goal(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     rate: float = 0.0
     p50_ms: float = 0.0
     p95_ms: float = 0.0
+    p99_ms: float = 0.0
 
     def __str__(self) -> str:
         parts = [f"≥ {self.rate:,.0f}/s"] if self.rate else []
-        parts += [f"{name} ≤ {limit:g} ms" for name, limit in (("p50", self.p50_ms), ("p95", self.p95_ms)) if limit]
+        parts += [f"{name} ≤ {limit:g} ms" for name, limit in self.limits.items()]
         return ", ".join(parts)
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """Milliseconds by percentile, where there is a limit."""
+        named = (("p50", self.p50_ms), ("p95", self.p95_ms), ("p99", self.p99_ms))
+        return {name: limit for name, limit in named if limit}
 
 
 class Run(msgspec.Struct, kw_only=True, omit_defaults=True):
@@ -80,11 +87,7 @@ class Figure(msgspec.Struct, kw_only=True, omit_defaults=True):
         """Whether the medians reach the goal, without an error; None without a goal."""
         if self.goal is None or not self.runs:
             return None
-        slow = [
-            name
-            for name, limit in (("p50", self.goal.p50_ms), ("p95", self.goal.p95_ms))
-            if limit and (self.latency(name) or 0.0) > limit
-        ]
+        slow = [name for name, limit in self.goal.limits.items() if (self.latency(name) or 0.0) > limit]
         return not slow and not self.errors and self.rate >= self.goal.rate
 
     def compared(self, figures: Mapping[str, "Figure"]) -> Compared | None:

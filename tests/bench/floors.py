@@ -48,6 +48,11 @@ class Floors:
     def __init__(self, servers: Servers) -> None:
         self._servers = servers
 
+    @property
+    def redis_url(self) -> str:
+        """Of the Redis that is measured."""
+        return self._servers.redis_url
+
     def insert(self, turn: Turn, *, count: int, rows_at_once: int, copy: bool = False) -> Run:
         """Rows of the events table, its indexes kept; a commit per batch, synchronous, one connection."""
         rows = _event_rows(turn.seed, turn.count(count))
@@ -68,7 +73,7 @@ class Floors:
                         for row in batch:
                             copying.write_row(row)
 
-                return _timed(copy_in if copy else insert, batches)
+                return timed(copy_in if copy else insert, batches)
 
     def xadd(self, turn: Turn, *, count: int, in_a_pipeline: int) -> Run:
         """The body of a PUT of 20 messages onto a stream, append-only file on."""
@@ -103,7 +108,7 @@ class Floors:
                     pipe.hset(key, mapping=fields)
                 pipe.execute()
 
-            run = _timed(write, [documents[first : first + 100] for first in range(0, len(documents), 100)])
+            run = timed(write, [documents[first : first + 100] for first in range(0, len(documents), 100)])
             info: list[Any] = redis.execute_command("FT.INFO", index_name("memory", GENERATION))
             facts = dict(zip(info[::2], info[1::2], strict=True))
             run.notes.append(f"{int(facts[b'num_docs'])} documents indexed, failures {int(facts[b'hash_indexing_failures'])}")
@@ -119,7 +124,7 @@ class Floors:
                 statements.nearest(index_name("memory", GENERATION), _where(picks), vector, k, None, ("record",))
                 for vector in HashEmbedder(dimensions).vectors([texts.question() for _ in range(turn.count(count))])
             ]
-            return _timed(lambda batch: redis.execute_command(*batch[0]), [[one] for one in asked])
+            return timed(lambda batch: redis.execute_command(*batch[0]), [[one] for one in asked])
 
     def litestar(self, turn: Turn, *, count: int, clients: int) -> Run:
         """The same document over HTTP, with nothing between the framework and Redis."""
@@ -138,7 +143,7 @@ class Floors:
         flush(self._servers.redis_url)
         with Redis.from_url(self._servers.redis_url, protocol=2) as redis:
             before(redis)
-            run = _timed(lambda batch: act(redis, batch[0]), [[number] for number in range(count // per_call)])
+            run = timed(lambda batch: act(redis, batch[0]), [[number] for number in range(count // per_call)])
             run.units *= per_call
             run.cpu_us = {name: one / per_call for name, one in run.cpu_us.items()}
             return run
@@ -150,7 +155,7 @@ def document() -> bytes:
     return encode(session_body(job, Texts(0), "floor"))
 
 
-def _timed(act: Callable[[Any], object], batches: Sequence[Sequence[Any]]) -> Run:
+def timed(act: Callable[[Any], object], batches: Sequence[Sequence[Any]]) -> Run:
     """Calls `act` with each batch, the first tenth as a warm-up."""
     warm = len(batches) // 10
     for batch in batches[:warm]:

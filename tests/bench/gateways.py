@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Literal
 from urllib.error import URLError
@@ -37,9 +37,10 @@ def open_and_token(stack_site: Callable[[], AbstractContextManager[Site]]) -> It
     """Both, over a stack that is opened for them."""
     with ExitStack() as opened:
         site = opened.enter_context(stack_site())
+        assert site.stack is not None
         sites: dict[Mode, Site] = {
-            "open": opened.enter_context(_gateway(site, AUTH_MODE="disabled")),
-            "token": opened.enter_context(_gateway(site, AUTH_MODE="token")),
+            "open": opened.enter_context(gateway(site.stack.environment, site, AUTH_MODE="disabled")),
+            "token": opened.enter_context(gateway(site.stack.environment, site, AUTH_MODE="token")),
         }
         yield Gateways(sites=sites, tokens={"open": "", "token": _new_token(site)})
 
@@ -60,15 +61,18 @@ def search(gateways: Gateways, turn: Turn, *, count: int, mode: Mode) -> Run:
 
 
 @contextmanager
-def _gateway(site: Site, **given: str) -> Iterator[Site]:
-    assert site.stack is not None
-    port = free_port()
-    environment = {**site.stack.environment, "PORT": str(port), "HOST": "127.0.0.1", "LOG_LEVEL": "WARNING", **given}
-    with python_process("-m", GATEWAY.module, environment=environment) as process:
+def gateway(environment: Mapping[str, str], beside: Site | None = None, **given: str) -> Iterator[Site]:
+    """One more gateway over the servers of an environment, and `beside` what else uses them."""
+    port, grpc_port = free_port(), free_port()
+    own = {"PORT": str(port), "GRPC_PORT": str(grpc_port), "HOST": "127.0.0.1", "LOG_LEVEL": "WARNING"}
+    with python_process("-m", GATEWAY.module, environment={**environment, **own, **given}) as process:
         url = f"http://127.0.0.1:{port}"
         _await_ready(url)
-        pids = {"(other gateway)": process.pid}
-        yield Site(url, lambda: {**site.pids(), **pids}, site.stack, completions=site.completions)
+        if beside is None:
+            yield Site(url, lambda: {"gateway": process.pid}, grpc_port=grpc_port)
+        else:
+            pids, named = beside.pids, {"(other gateway)": process.pid}
+            yield Site(url, lambda: {**pids(), **named}, beside.stack, completions=beside.completions, grpc_port=grpc_port)
 
 
 def _await_ready(url: str) -> None:

@@ -1,4 +1,4 @@
-"""The load generator, a process of its own: raw HTTP/1.1 on uvloop, which costs a tenth of a client library.
+"""The load generator, a process of its own: raw HTTP/1.1, or HTTP/2 for gRPC, on uvloop: a tenth of what a client library costs.
 
 Reads a job from standard input, warms up, says "ready", waits for a line, sends as fast as its clients are answered, and prints
 what came of it. Each client has one request in flight on one connection.
@@ -8,12 +8,14 @@ import asyncio
 import gc
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from typing import Any
 
 import msgspec
 import uvloop
 
+from bench.calls import CALLS, call_all, calls
 from bench.figures import percentiles
 from bench.sequences import SEQUENCES
 from bench.workloads import Job, requests
@@ -144,9 +146,25 @@ async def send_all(job: Job, todo: list[bytes]) -> Outcome:
     )
 
 
-def _run(job: Job, todo: list[bytes]) -> Outcome:
+async def send_calls(job: Job, todo: Sequence[Any]) -> Outcome:
+    """Make the calls of a job over gRPC."""
+    cpu = time.process_time()
+    sent = await call_all(job, todo)
+    return Outcome(
+        seconds=sent.seconds,
+        requests=len(sent.latencies),
+        errors=len(sent.errors),
+        first_error=sent.errors[0].decode(errors="replace") if sent.errors else "",
+        latency_ms=percentiles(sent.latencies),
+        cpu_seconds=time.process_time() - cpu,
+        sent_bytes=sent.sent_bytes,
+        received_bytes=sent.received_bytes,
+    )
+
+
+def _run(job: Job, todo: Sequence[Any]) -> Outcome:
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        return runner.run(send_all(job, todo))
+        return runner.run(send_calls(job, todo) if job.workload in CALLS else send_all(job, list(todo)))
 
 
 def in_sequence(job: Job, count: int, first: int) -> Outcome:
@@ -168,7 +186,7 @@ def main() -> None:
         in_sequence(job, job.warm, 0)
         run: Callable[[], Outcome] = partial(in_sequence, job, job.count, job.warm)
     else:
-        todo = requests(job)
+        todo: Sequence[Any] = calls(job) if job.workload in CALLS else requests(job)
         warm, measured = todo[: job.warm], todo[job.warm :]
         if warm:
             _run(job, warm)

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import psycopg
+from psycopg import sql
 
 from agent_memory.contracts.codec import encode
 from agent_memory.contracts.events import EventRecorded
@@ -49,14 +50,17 @@ class Positions:
     def __init__(self, servers: Servers) -> None:
         self._servers = servers
 
-    def append(self, turn: Turn, *, count: int, writers: int, rows: int, where: From) -> Run:
-        """Each writer with a connection and sessions of its own; a commit per batch, synchronous."""
+    def append(self, turn: Turn, *, count: int, writers: int, rows: int, where: From, without: str = "") -> Run:
+        """Each writer with a connection and sessions of its own; a commit per batch, synchronous. `without`: an index, dropped."""
         each = max(10, turn.count(count) // (writers * rows))
         work = [list(_batches(turn.seed + number, f"w{number}", each, rows)) for number in range(writers)]
         with fresh_database(self._servers) as url:
             if where == "sequence":
                 with psycopg.connect(url, autocommit=True) as connection:
                     connection.execute(SEQUENCE_SCHEMA)
+            if without:
+                with psycopg.connect(url, autocommit=True) as connection:
+                    connection.execute(sql.SQL("DROP INDEX {}").format(sql.Identifier(without)))
             return _timed(url, STATEMENTS[where], work, rows)
 
 

@@ -6,8 +6,9 @@ from collections.abc import Callable
 
 import msgspec
 
+from agent_memory.contracts.records import to_datetime
 from bench.texts import Texts
-from bench.workloads import Job, http, memory
+from bench.workloads import Job, event, http, memory
 
 GIVE_UP_SECONDS = 10.0
 
@@ -87,6 +88,26 @@ def _visible_by_position(job: Job, first: int, count: int) -> list[float]:
     return found
 
 
+def _node_by_polling(job: Job, first: int, count: int) -> list[float]:
+    """From before an event is sent until the day it belongs to is there: one look after the other, without a pause."""
+    texts = Texts(job.seed + first)
+    found: list[float] = []
+    with Connection(job.host, job.port) as connection:
+        for number in range(first, first + count):
+            namespace = f"{job.tag}-{number}"
+            said = event(job, texts, number, namespace)
+            day = to_datetime(int(str(said["timestamp_ms"]))).date()
+            write = http("POST", "/v1/events", {"namespace": namespace, **said})
+            look = http("GET", f"/v1/timeline/nodes/toc:day:{day}?namespace={namespace}")
+            started = time.perf_counter()
+            connection.get_ok(write)
+            while connection.ask(look)[0] != 200:
+                if time.perf_counter() - started > GIVE_UP_SECONDS:
+                    raise AssertionError(f"the day of {namespace} was not there after {GIVE_UP_SECONDS} s")
+            found.append(time.perf_counter() - started)
+    return found
+
+
 class _Page(msgspec.Struct):
     total: int
 
@@ -98,4 +119,5 @@ def _total(body: bytes) -> int:
 SEQUENCES: dict[str, Callable[[Job, int, int], list[float]]] = {
     "visible-by-polling": _visible_by_polling,
     "visible-by-position": _visible_by_position,
+    "node-by-polling": _node_by_polling,
 }

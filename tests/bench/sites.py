@@ -15,6 +15,7 @@ from redis import Redis
 
 from agent_memory.embedded.processes import as_user
 from agent_memory.embedded.supervisor import Stack
+from agent_memory.readmodels import due
 from agent_memory.readmodels.enrichment import LACKING
 from bench import processes
 from support.servers import stack_environment, temporary_home
@@ -35,17 +36,27 @@ class _Status(msgspec.Struct):
 class Site:
     """Something that answers HTTP on this machine. `pids` names its processes; `memory` is filled after each configuration.
 
-    `completions`: a model is there, which is asked about every memory that lacks topics or entities.
+    `completions`: a model is there, which is asked about every memory that lacks topics or entities. `contents`: what is written
+    about nodes of the table of contents is waited for, too. `grpc_port`: where it answers gRPC, if it is not a stack.
     """
 
     def __init__(
-        self, url: str, pids: Callable[[], Mapping[str, int]], stack: Stack | None = None, *, completions: bool = False
+        self,
+        url: str,
+        pids: Callable[[], Mapping[str, int]],
+        stack: Stack | None = None,
+        *,
+        completions: bool = False,
+        contents: bool = False,
+        grpc_port: int = 0,
     ) -> None:
         where = urlsplit(url)
         self.url, self.host, self.port = url, where.hostname or "127.0.0.1", where.port or 80
         self.pids = pids
         self.stack = stack
         self.completions = completions
+        self.contents = contents
+        self.grpc_port = grpc_port or (stack.grpc_port if stack else 0)
 
     def cpu(self) -> dict[str, float]:
         """Processor seconds so far, by process."""
@@ -72,10 +83,17 @@ class Site:
         with Redis.from_url(self.stack.redis_url) as redis:
             return int(redis.hlen(LACKING))
 
+    def unwritten(self) -> int:
+        """Nodes of the table of contents that are still to be written about."""
+        if self.stack is None or not self.contents:
+            return 0
+        with Redis.from_url(self.stack.redis_url) as redis:
+            return int(redis.zcard(due.AT))
+
     def drained(self, timeout_seconds: float) -> bool:
-        """Waits until no projection is behind and no memory unread. Whether that came about in time."""
+        """Waits until no projection is behind, no memory unread and no node unwritten. Whether that came about in time."""
         deadline = time.monotonic() + timeout_seconds
-        while self.lag() or self.unread():
+        while self.lag() or self.unread() or self.unwritten():
             if time.monotonic() > deadline:
                 return False
             time.sleep(LOOK_SECONDS)
@@ -110,10 +128,10 @@ def stub_settings(url: str, dimensions: int) -> dict[str, str]:
 
 
 @contextmanager
-def stack_site(stub_dimensions: int = 0, *, reply: str = "", **given: str) -> Iterator[Site]:
+def stack_site(stub_dimensions: int = 0, *, reply: str = "", contents: bool = False, **given: str) -> Iterator[Site]:
     """A whole stack: one of each service. Without a stub it has its default, the local model.
 
-    With a `reply` the stub is asked for completions as well. `given` are further settings.
+    With a `reply` the stub is asked for completions as well. `contents` as of the site; `given` are further settings.
     """
     with ExitStack() as opened:
         settings: dict[str, str] = {}
@@ -126,4 +144,4 @@ def stack_site(stub_dimensions: int = 0, *, reply: str = "", **given: str) -> It
         # Not stopped by its own block: a start that fails has stopped everything already.
         stack.start()
         opened.callback(stack.stop)
-        yield Site(stack.http_urls[0], lambda: {**stack.pids(), **others}, stack, completions=bool(reply))
+        yield Site(stack.http_urls[0], lambda: {**stack.pids(), **others}, stack, completions=bool(reply), contents=contents)

@@ -22,8 +22,8 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
 
 def tables(report: Report) -> list[Table]:
     """Those that have something to show."""
-    floors = {figure.name: figure for figure in report.figures if figure.configuration == "floors"}
-    ours = [figure for figure in report.figures if figure.configuration != "floors"]
+    floors = {figure.name: figure for figure in report.figures if _is_floor(figure)}
+    ours = [figure for figure in report.figures if not _is_floor(figure)]
     made = [
         _figures(ours, floors),
         _comparisons(report.figures),
@@ -61,6 +61,11 @@ def markdown(report: Report) -> str:
         if table.below:
             parts.append(table.below)
     return "\n\n".join(parts) + "\n"
+
+
+def _is_floor(figure: Figure) -> bool:
+    """Also one that is measured beside what it is the floor of, on the same rows."""
+    return figure.configuration == "floors" or "-floor-" in figure.name
 
 
 def _speed(report: Report) -> str:

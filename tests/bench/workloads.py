@@ -9,6 +9,8 @@ import msgspec
 from bench.texts import TOPICS, Texts
 
 _START = datetime(2026, 3, 2, 9, tzinfo=UTC)
+YEAR_START_MS, YEAR_MS = 1_735_689_600_000, 365 * 86_400_000
+"""The year 2025, over which a timeline is spread."""
 CORPUS, NAMESPACES, WIDE = "corpus", 10, "wide"
 """The memories that are searched lie in the namespaces corpus-0 to corpus-9."""
 
@@ -31,6 +33,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     mode: str = ""
     token: str = ""
     """What the requests are authenticated with."""
+    names: list[str] = []
+    """Ids that are asked for in turn."""
 
 
 def requests(job: Job) -> list[bytes]:
