@@ -102,3 +102,4 @@ lock *arguments:
     uv pip compile --quiet pyproject.toml --group dev --python-version 3.11 --generate-hashes --no-header --no-annotate \
         --no-emit-index-url --no-emit-find-links "$@" --output-file requirements.lock
     sed -i.old -e '/^-e /d' -e '/^ *#/d' requirements.lock && rm requirements.lock.old
+    python deploy/image/needs.py

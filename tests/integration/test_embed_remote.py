@@ -81,6 +81,14 @@ async def test_embeddings_url_is_asked_instead_of_the_api_base(stub: StubModel) 
     await elsewhere.close()
 
 
+async def test_a_server_of_the_local_model_never_sees_the_provider_s_key() -> None:
+    async with stub_model(384) as stub:
+        local = create_embedder(Settings(openai_api_key=KEY, embedding_model="local", embeddings_url=stub.base_url))
+        await local.embed(["one"])
+        assert not [headers for headers in stub.headers if KEY in str(headers)]
+        await local.close()
+
+
 async def test_many_texts_are_asked_for_in_parts_and_come_back_in_order(stub: StubModel, embedder: Embedder) -> None:
     texts = [f"text {number}" for number in range(700)]
     assert await embedder.embed(texts) == HashEmbedder(1536).vectors(texts)

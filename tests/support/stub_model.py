@@ -189,13 +189,13 @@ class StubModel:
 
 
 @asynccontextmanager
-async def stub_model(dimensions: int = 1536, *, port: int = 0) -> AsyncIterator[StubModel]:
-    """A stub that listens on 127.0.0.1 while the block runs; `base_url` ends in /v1."""
+async def stub_model(dimensions: int = 1536, *, host: str = "127.0.0.1", port: int = 0) -> AsyncIterator[StubModel]:
+    """A stub that listens while the block runs; `base_url` ends in /v1."""
     stub = StubModel(dimensions)
     runner = web.AppRunner(stub.app(), access_log=None, shutdown_timeout=0.1)
     await runner.setup()
     try:
-        site = web.TCPSite(runner, "127.0.0.1", port)
+        site = web.TCPSite(runner, host, port)
         await site.start()
         stub.base_url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
         yield stub
@@ -204,11 +204,11 @@ async def stub_model(dimensions: int = 1536, *, port: int = 0) -> AsyncIterator[
         await runner.cleanup()
 
 
-async def _serve(port: int, dimensions: int, reply: str) -> None:
+async def _serve(host: str, port: int, dimensions: int, reply: str) -> None:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    async with stub_model(dimensions, port=port) as stub:
+    async with stub_model(dimensions, host=host, port=port) as stub:
         stub.reply = reply
         print(stub.base_url.rsplit(":", 1)[1].removesuffix("/v1"), flush=True)
         await stop.wait()
@@ -216,8 +216,9 @@ async def _serve(port: int, dimensions: int, reply: str) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--dimensions", type=int, default=1536)
     parser.add_argument("--reply", default="", help="what every completion says")
     given = parser.parse_args()
-    asyncio.run(_serve(given.port, given.dimensions, given.reply))
+    asyncio.run(_serve(given.host, given.port, given.dimensions, given.reply))

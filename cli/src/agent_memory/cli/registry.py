@@ -16,6 +16,7 @@ COMMANDS = (
     CommandSpec("up", "agent_memory.cli.stack:up", "Start Postgres, Redis and every service on this machine."),
     CommandSpec("down", "agent_memory.cli.stack:down", "Stop what `up` started."),
     CommandSpec("status", "agent_memory.cli.stack:status", "Show each process: port, memory, restarts, ready or not."),
+    CommandSpec("migrate", "agent_memory.cli.migrate:migrate", "Bring the database of DATABASE_URL to this version's schema."),
     CommandSpec("import", "agent_memory.cli.imports:import_", "Load histories: JSONL, Claude Code transcripts, ChatGPT exports."),
     CommandSpec("demo", "agent_memory.cli.demo:demo", "Start everything, import a sample history, search it, stop again."),
     CommandSpec("doctor", "agent_memory.cli.doctor:doctor", "Check each invariant on the live system."),

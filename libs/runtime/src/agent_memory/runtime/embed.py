@@ -159,7 +159,7 @@ def _provider(settings: Settings, *, timeout: float, for_queries: bool) -> Provi
     breaker = Breaker(where.name, cool_down=RESTART) if where.local else Breaker(where.name)
     return ProviderHttp(
         where,
-        key="" if where.socket else settings.openai_api_key,
+        key="" if where.socket or _name(settings) in _LOCAL_NAMES else settings.openai_api_key,
         timeout=timeout,
         persistence=Persistence(where.name, patience=PROMPT if for_queries else PATIENT, breaker=breaker),
         headers={"X-Memory-Priority": "interactive"} if for_queries and where.local else None,
