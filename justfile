@@ -85,10 +85,11 @@ fmt:
     ruff format .
     ruff check --fix .
 
-# Write docs/settings.md from the code
+# Write docs/settings.md and docs/cli.md from the code
 [group('change')]
 docs:
     python docs/make_settings.py
+    python docs/make_cli.py
 
 # Generate the stubs of the gRPC contract from memory.proto
 [group('change')]

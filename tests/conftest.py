@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from support.servers import Servers, flush, fresh_database, started_servers
+from support.typed import Typed
 
 
 @pytest.fixture(scope="session")
@@ -26,3 +27,11 @@ def redis_url(servers: Servers) -> str:
     """Redis, empty."""
     flush(servers.redis_url)
     return servers.redis_url
+
+
+@pytest.fixture
+def typed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Typed:
+    """The command line, whoever runs the tests."""
+    for name in ("AGENT_MEMORY_PROGRAM", "AGENT_MEMORY_URL", "AGENT_MEMORY_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    return Typed(capsys)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -144,3 +145,17 @@ def test_the_tree_is_printed_and_told(home: Path, service: SmallTimeline) -> Non
     assert len(top.stdout.splitlines()) == 2
     assert nested[0]["children"][0]["node_id"] == "toc:segment:01HX"
     assert timeline("toc:year:1999").returncode == 1
+
+
+def test_the_tree_is_drawn_as_a_picture_that_needs_nothing_from_elsewhere(home: Path, service: SmallTimeline) -> None:
+    file = home / "tree.svg"
+    done = ran(home, "timeline", "-e", service.endpoint, "--svg", str(file), module="agent_memory.cli.main")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    drawn = " ".join("".join(ElementTree.parse(file).getroot().itertext()).split())
+    assert "January 2026" in drawn
+    assert "• Data races are prevented." in drawn
+    assert "url(http" not in file.read_text()
+    missing = ran(
+        home, "timeline", "-e", service.endpoint, "--svg", str(home / "none" / "tree.svg"), module="agent_memory.cli.main"
+    )
+    assert (missing.returncode, "cannot be written" in missing.stderr) == (1, True)

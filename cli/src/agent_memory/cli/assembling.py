@@ -5,20 +5,28 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
+import msgspec
 import typer
 
 from agent_memory.cli.output import CommandError, complain
 from agent_memory.cli.registry import CommandSpec
-from agent_memory.contracts.errors import MemoryFault
+from agent_memory.contracts.errors import MemoryFault, Unavailable
 from agent_memory.embedded.errors import StackError
 from agent_memory.runtime.settings import SettingsError
 
 INTERRUPTED = 130
+SERVERS = {"psycopg": ("Postgres", "DATABASE_URL"), "psycopg_pool": ("Postgres", "DATABASE_URL"), "redis": ("Redis", "REDIS_URL")}
 
 
-def assemble(app: typer.Typer, commands: Sequence[CommandSpec], named: str | None) -> typer.Typer:
-    """The app with the named command imported and all others known by their help only."""
-    everything = any(name.endswith("_COMPLETE") for name in os.environ)
+class Invocation(msgspec.Struct, frozen=True, kw_only=True):
+    """What was found out before a command runs; commands find it in their context. `from_dotenv`: variables that `.env` set."""
+
+    from_dotenv: frozenset[str] = frozenset()
+
+
+def assemble(app: typer.Typer, commands: Sequence[CommandSpec], named: str | None, *, whole: bool = False) -> typer.Typer:
+    """The app with the named command imported and all others known by their help only; `whole`: with every one imported."""
+    everything = whole or any(name.endswith("_COMPLETE") for name in os.environ)
     for spec in commands:
         _add(app, spec, imported=everything or spec.name == named)
     return app
@@ -55,6 +63,9 @@ def _not_imported() -> None:
 
 
 def _explain(error: Exception, program: str) -> int:
+    """Says what went wrong, in one line. Drivers of servers are known by name, so that nobody has to load them for this."""
+    text = " ".join(str(error).split())
+    driver = type(error).__module__.partition(".")[0]
     match error:
         case CommandError():
             complain(error.text, error.hint)
@@ -62,9 +73,16 @@ def _explain(error: Exception, program: str) -> int:
         case StackError():
             complain(error.text, error.hint)
         case SettingsError():
-            complain(str(error), "correct it in the environment or in .env")
+            complain(text, "correct it in the environment or in .env")
+        case Unavailable():
+            complain(error.detail, f"`{program} status` shows what runs here; DATABASE_URL and REDIS_URL name other servers")
         case MemoryFault():
             complain(error.detail)
+        case _ if driver in SERVERS:
+            complain(
+                f"{SERVERS[driver][0]} cannot be used: {text}",
+                f"{SERVERS[driver][1]} names it; `{program} status` shows what runs here",
+            )
         case _:
-            complain(f"{type(error).__name__}: {error}", f"`{program} --debug COMMAND` shows where it comes from")
+            complain(f"{type(error).__name__}: {text}", f"`{program} --debug COMMAND` shows where it comes from")
     return 1

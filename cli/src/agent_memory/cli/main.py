@@ -10,21 +10,21 @@ from typing import Annotated
 
 import typer
 
-from agent_memory.cli.assembling import assemble, run
+from agent_memory.cli.assembling import Invocation, assemble, run
 from agent_memory.cli.registry import COMMANDS
 from agent_memory.runtime.settings.dotenv import adopt_dotenv
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line and exits with its code. An error is one line and a hint; --debug adds the traceback."""
-    given = list(sys.argv[1:] if arguments is None else arguments)
+    given = _with_dashes(list(sys.argv[1:] if arguments is None else arguments))
     debug = "--debug" in _before_command(given)
-    adopt_dotenv()
-    run(application(_named(given)), given, "agent-memory", debug=debug)
+    invocation = Invocation(from_dotenv=adopt_dotenv())
+    run(application(_named(given), invocation), given, "agent-memory", debug=debug)
 
 
-def application(named: str | None) -> typer.Typer:
-    """The Typer app, with the named command imported and all others known by their help only."""
+def application(named: str | None, invocation: Invocation | None = None, *, whole: bool = False) -> typer.Typer:
+    """The Typer app, with the named command imported and all others known by their help only; `whole`: with every one imported."""
     app = typer.Typer(
         name="agent-memory",
         help="Durable memory for AI agents: the whole stack on one machine, and a look inside.",
@@ -32,10 +32,10 @@ def application(named: str | None) -> typer.Typer:
         no_args_is_help=True,
         pretty_exceptions_enable=False,
         rich_markup_mode=None,
-        context_settings={"help_option_names": ["-h", "--help"]},
+        context_settings={"help_option_names": ["-h", "--help"], "obj": invocation or Invocation()},
     )
     app.callback()(_options)
-    return assemble(app, COMMANDS, named)
+    return assemble(app, COMMANDS, named, whole=whole)
 
 
 def _options(debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False) -> None:
@@ -45,6 +45,13 @@ def _options(debug: Annotated[bool, typer.Option("--debug", help="Show the trace
 def _before_command(arguments: Sequence[str]) -> list[str]:
     named = _named(arguments)
     return list(arguments[: arguments.index(named)] if named else arguments)
+
+
+def _with_dashes(arguments: list[str]) -> list[str]:
+    """Commands with dashes go by the names with underscores, too, that they had once: rebuild_index."""
+    if named := _named(arguments):
+        arguments[arguments.index(named)] = named.replace("_", "-")
+    return arguments
 
 
 def _named(arguments: Sequence[str]) -> str | None:

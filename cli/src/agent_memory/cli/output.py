@@ -2,11 +2,15 @@
 
 import os
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import msgspec
+import typer
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable.")]
 PLAIN_WIDTH = 120
 """Columns where no terminal says how wide it is."""
 
@@ -45,6 +49,11 @@ def console() -> "Console":
     from rich.console import Console  # noqa: PLC0415 (0.1 s that --help need not pay)
 
     return Console(highlight=False) if sys.stdout.isatty() else Console(highlight=False, width=PLAIN_WIDTH)
+
+
+def print_json(answer: object) -> None:
+    """An answer for programs."""
+    print(msgspec.json.format(msgspec.json.encode(answer), indent=2).decode())
 
 
 def in_words(size: int) -> str:

@@ -14,7 +14,7 @@ import typer
 
 from agent_memory.cli.hooks.commands import deliver_waiting
 from agent_memory.cli.loading.reach import token
-from agent_memory.cli.output import CommandError, callable_here, console, in_words, note
+from agent_memory.cli.output import AsJson, CommandError, callable_here, console, in_words, note, print_json
 from agent_memory.cli.status import Look, look, status_table
 from agent_memory.embedded.errors import StackError
 from agent_memory.embedded.home import Home, home_path, is_held, open_home
@@ -39,7 +39,7 @@ def up(
     if detach:
         _up_in_background(open_home(home_path(os.environ)))
         return
-    serve(Stack(tell=note), lambda stack: _announce(stack.state, "Ctrl-C stops it."), lambda: note("stopping"))
+    serve(Stack(tell=note), lambda stack: announce(stack.state, "Ctrl-C stops it."), lambda: note("stopping"))
 
 
 def down() -> None:
@@ -73,14 +73,18 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Machine-readabl
         raise SystemExit(1)
 
 
-def version() -> None:
+def version(as_json: AsJson = False) -> None:
     """Print the version."""
-    print(f"agent-memory {installed_version('agent-memory')}")
+    number = installed_version("agent-memory")
+    if as_json:
+        print_json({"version": number})
+    else:
+        print(f"agent-memory version {number}")
 
 
 def _up_in_background(home: Home) -> None:
     note(f"starting in {home.path}")
-    _announce(start_in_background(home, os.environ), "`agent-memory down` stops it.")
+    announce(start_in_background(home, os.environ), "`agent-memory down` stops it.")
 
 
 def start_in_background(home: Home, environment: Mapping[str, str]) -> StackState:
@@ -134,7 +138,8 @@ def _await_ready(home: Home, process: "subprocess.Popen[bytes]") -> StackState |
     return None
 
 
-def _announce(state: StackState, how_to_stop: str) -> None:
+def announce(state: StackState, how_to_stop: str) -> None:
+    """Says where a stack that has started is reached, and delivers what hooks kept for it."""
     for url in state.http_urls:
         print(f"HTTP  {url}  (documentation: {url}/docs)")
     print(f"data  {state.home}" + ("" if not _elsewhere(state) else f"  (Postgres: {state.postgres_data})"))

@@ -1,23 +1,36 @@
 """`agent-memory timeline`: the table of contents as a tree."""
 
+import io
 import os
+import re
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import msgspec
 import typer
+from rich.console import Console
 from rich.markup import escape
 from rich.tree import Tree
 
-from agent_memory.cli.daemon.context import AsJson, Context, Endpoint, timeline_at
-from agent_memory.cli.output import CommandError, console
+from agent_memory.cli.daemon.context import Context, Endpoint, timeline_at
+from agent_memory.cli.output import AsJson, CommandError, console, print_json
+from agent_memory.cli.server import Url, server_at
 from agent_memory.client.toc import TocLevel, TocNode
 
 if TYPE_CHECKING:
+    from agent_memory.client import SyncMemoryClient
     from agent_memory.client.grpc_clients import SyncTimelineClient
+
+    Timeline = SyncMemoryClient | SyncTimelineClient
 
 PAGE = 100
 LEVELS = 5
+WIDEST_PICTURE = 132
+"""Columns; what is longer is wrapped, as a terminal would."""
+_FROM_ELSEWHERE = re.compile(r",\s*url\([^)]*\) format\([^)]*\)")
+"""Fonts that a viewer would load from the network; those of its machine do as well."""
 
 
 class Branch(msgspec.Struct, frozen=True, kw_only=True):
@@ -32,22 +45,32 @@ def timeline(
         str | None, typer.Argument(metavar="NODE", help="Where to begin: toc:month:2026-01. Default: the years.")
     ] = None,
     depth: Annotated[int, typer.Option("--depth", "-d", min=1, max=LEVELS, help="Levels to show.")] = LEVELS,
+    url: Url = None,
     endpoint: Endpoint = None,
     namespace: Annotated[str | None, typer.Option("--namespace", "-n", help="Whose timeline: the namespace.")] = None,
     user_id: Annotated[str | None, typer.Option("--user-id", "-u", help="Whose timeline: the user.")] = None,
     config: Annotated[Path | None, typer.Option("--config", "-c", help="Config file of memory-daemon.")] = None,
+    svg: Annotated[Path | None, typer.Option("--svg", metavar="FILE", help="Draw it into this file, as a picture.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Print the table of contents as a tree: years, months, weeks, days, and segments with what was said in them.
 
-    Exit code 1 when there is no such node, 3 when nobody answers.
+    Asked over HTTP where --url or AGENT_MEMORY_URL names a server, else over gRPC. Exit code 1 when there is no such node, 3 when
+    nobody answers.
     """
     here = Context(environment=os.environ, file=config)
     settings = here.given(endpoint=endpoint, namespace=namespace, user_id=user_id)
-    with timeline_at(settings, os.environ) as client:
+    over_http = url or (os.environ.get("AGENT_MEMORY_URL") and not settings.endpoint)
+    reached: AbstractContextManager[Timeline] = (
+        server_at(url, namespace=settings.namespace, user_id=settings.user_id) if over_http else timeline_at(settings, os.environ)
+    )
+    with reached as client:
         branches = [branch(client, node, depth) for node in beginnings(client, node_id)]
+    if svg:
+        _draw(branches, svg)
+        return
     if as_json:
-        print(msgspec.json.format(msgspec.json.encode([nested(one) for one in branches])).decode())
+        print_json([nested(one) for one in branches])
         return
     if not branches:
         print("nothing is recorded yet")
@@ -55,7 +78,7 @@ def timeline(
         console().print(tree_of(one), soft_wrap=True)
 
 
-def beginnings(client: "SyncTimelineClient", node_id: str | None) -> list[TocNode]:
+def beginnings(client: "Timeline", node_id: str | None) -> list[TocNode]:
     """The node that was named, or the years. Raises CommandError."""
     if node_id is None:
         return client.get_toc_root()
@@ -65,7 +88,7 @@ def beginnings(client: "SyncTimelineClient", node_id: str | None) -> list[TocNod
     return [found]
 
 
-def branch(client: "SyncTimelineClient", node: TocNode, depth: int) -> Branch:
+def branch(client: "Timeline", node: TocNode, depth: int) -> Branch:
     """The node with so many levels, its own counted."""
     if depth <= 1 or node.level is TocLevel.SEGMENT:
         return Branch(node=node)
@@ -78,6 +101,27 @@ def branch(client: "SyncTimelineClient", node: TocNode, depth: int) -> Branch:
         if not page.has_more or token is None:
             break
     return Branch(node=node, children=[branch(client, child, depth - 1) for child in children])
+
+
+def picture_of(branches: Sequence[Branch]) -> str:
+    """For pages: the tree as people see it on a terminal, as SVG."""
+    trees = [tree_of(one) for one in branches]
+    paper = Console(
+        file=io.StringIO(), record=True, highlight=False, width=WIDEST_PICTURE, color_system="truecolor", force_terminal=True
+    )
+    paper.width = min(WIDEST_PICTURE, max((paper.measure(tree).maximum for tree in trees), default=1))
+    for tree in trees:
+        paper.print(tree)
+    return _FROM_ELSEWHERE.sub("", paper.export_svg(title="agent-memory timeline", unique_id="timeline"))
+
+
+def _draw(branches: Sequence[Branch], file: Path) -> None:
+    if not branches:
+        raise CommandError("nothing is recorded yet, so there is nothing to draw")
+    try:
+        file.write_text(picture_of(branches), encoding="utf-8")
+    except OSError as error:
+        raise CommandError(f"{file} cannot be written: {error.strerror}") from None
 
 
 def nested(one: Branch) -> dict[str, Any]:

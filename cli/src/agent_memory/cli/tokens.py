@@ -8,10 +8,10 @@ from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, TypeVar
 
-import msgspec
 import typer
 
-from agent_memory.cli.output import CommandError, note
+from agent_memory.cli.options import Force, Format, FormatOption
+from agent_memory.cli.output import AsJson, CommandError, note, print_json
 from agent_memory.cli.reach import servers
 from agent_memory.contracts.errors import Conflict
 from agent_memory.contracts.records import MAX_ID_BYTES
@@ -28,22 +28,12 @@ Answer = TypeVar("Answer")
 app = typer.Typer(no_args_is_help=True)
 
 
-class Format(StrEnum):
-    """How a result is printed."""
-
-    text = "text"
-    json = "json"
-
-
 class Scope(StrEnum):
     """What a token allows. Each includes the one before."""
 
     read = "read"
     write = "write"
     admin = "admin"
-
-
-FormatOption = Annotated[Format, typer.Option("--format", help="text or json.")]
 
 
 @app.callback()
@@ -61,6 +51,7 @@ def add(
     tenant: Annotated[str, typer.Option(help="Whose memories it reaches.")] = "default",
     namespace: Annotated[list[str] | None, typer.Option(help="Only this namespace; give it again for several.")] = None,
     user: Annotated[str | None, typer.Option(help="Only this user.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Add a token. It is printed now and never again."""
     secret = secrets.new_token() if token is None else _foreign(token)
@@ -80,8 +71,8 @@ def add(
         expires_ms=None if expires_days is None else now_ms + expires_days * DAY_MS,
     )
     _with_store(lambda store: _added(store, made))
-    if format_ is Format.json:
-        _print_json({"token": secret, **_described(made)})
+    if as_json or format_ is Format.json:
+        print_json({"token": secret, **_described(made)})
         return
     print("Token created successfully!")
     print(f"Token: {secret}")
@@ -92,11 +83,11 @@ def add(
 
 
 @app.command("list")
-def list_(format_: FormatOption = Format.text) -> None:
+def list_(format_: FormatOption = Format.text, as_json: AsJson = False) -> None:
     """List the tokens, oldest first."""
     found = _with_store(lambda store: store.all())
-    if format_ is Format.json:
-        _print_json([{**_described(one), "status": _status(one, "Never Expires")} for one in found])
+    if as_json or format_ is Format.json:
+        print_json([{**_described(one), "status": _status(one, "Never Expires")} for one in found])
         return
     if not found:
         print("No tokens found.")
@@ -109,11 +100,14 @@ def list_(format_: FormatOption = Format.text) -> None:
 
 
 @app.command()
-def show(token_hash: Annotated[str, typer.Argument(metavar="HASH")], format_: FormatOption = Format.text) -> None:
+def show(
+    token_hash: Annotated[str, typer.Argument(metavar="HASH")], format_: FormatOption = Format.text, as_json: AsJson = False
+) -> None:
     """Show one token by its hash, a part of it, or its id."""
-    one = _found(token_hash, format_)
-    if format_ is Format.json:
-        _print_json({**_described(one), "status": _status(one, "Active")})
+    for_programs = as_json or format_ is Format.json
+    one = _found(token_hash, for_programs)
+    if for_programs:
+        print_json({**_described(one), "status": _status(one, "Active")})
         return
     print("Token Details:")
     print(f"Hash: {one.hash}")
@@ -124,17 +118,22 @@ def show(token_hash: Annotated[str, typer.Argument(metavar="HASH")], format_: Fo
 @app.command()
 def remove(
     token_hash: Annotated[str, typer.Argument(metavar="HASH")],
-    force: Annotated[bool, typer.Option("--force", "-f", help="Do not ask.")] = False,
+    force: Force = False,
+    as_json: AsJson = False,
 ) -> None:
     """Remove a token by its hash, a part of it, or its id. Every gateway refuses it within seconds."""
-    one = _found(token_hash, Format.text)
-    print("Token to remove:")
-    _print_short(one)
+    one = _found(token_hash, as_json)
+    if not as_json:
+        print("Token to remove:")
+        _print_short(one)
     if not force:
-        typer.confirm("Are you sure you want to remove this token?", abort=True)
+        typer.confirm("Are you sure you want to remove this token?", abort=True, err=as_json)
     if not _with_store(lambda store: store.remove(one.id)):
         raise CommandError("somebody else has removed it meanwhile")
-    print("Token removed successfully.")
+    if as_json:
+        print_json({"id": one.id, "hash": one.hash, "removed": True})
+    else:
+        print("Token removed successfully.")
 
 
 def _foreign(token: str) -> str:
@@ -166,7 +165,7 @@ def _with_store(ask: Callable[[TokenStore], Awaitable[Answer]]) -> Answer:
     return asyncio.run(asked())
 
 
-def _found(wanted: str, format_: Format) -> StoredToken:
+def _found(wanted: str, for_programs: bool) -> StoredToken:
     """The token of that id or hash. Raises CommandError when there is none, or more than one."""
     every = _with_store(lambda store: store.all())
     found = [one for one in every if wanted in (one.id, one.hash)]
@@ -175,8 +174,8 @@ def _found(wanted: str, format_: Format) -> StoredToken:
     if len(found) == 1:
         return found[0]
     why = f"No token found matching '{wanted}'" if not found else f"'{wanted}' matches {len(found)} tokens"
-    if format_ is Format.json:
-        _print_json({"error": why})
+    if for_programs:
+        print_json({"error": why})
         raise SystemExit(1)
     raise CommandError(why, hint="`agent-memory token list` shows ids and hashes")
 
@@ -203,10 +202,10 @@ def _status(token: StoredToken, endless: str) -> str:
 
 def _print_short(token: StoredToken) -> None:
     print(f"Token: {token.hash[:8]}...{token.hash[-8:]}")
-    print(f"Id: {token.id}")
     print(f"Description: {token.description}")
     print(f"Created: {_iso(token.created_ms)}")
     print(f"Expires: {_expires(token)}{' (EXPIRED)' if _status(token, '') == 'EXPIRED' else ''}")
+    print(f"Id: {token.id}")
     print(f"Reaches: {_reach(token)}")
 
 
@@ -224,8 +223,5 @@ def _expires(token: StoredToken) -> str:
 
 
 def _iso(milliseconds: int) -> str:
-    return datetime.fromtimestamp(milliseconds / 1_000, UTC).isoformat().replace("+00:00", "Z")
-
-
-def _print_json(value: object) -> None:
-    print(msgspec.json.format(msgspec.json.encode(value), indent=2).decode())
+    """With microseconds and offset, as those who read these outputs know it."""
+    return datetime.fromtimestamp(milliseconds / 1_000, UTC).isoformat(timespec="microseconds")

@@ -10,11 +10,11 @@ import psycopg
 import typer
 from redis.exceptions import RedisError
 
-from agent_memory.cli.daemon.context import NOT_RUNNING, AsJson, context_of, enter, tell
+from agent_memory.cli.daemon.context import NOT_RUNNING, context_of, enter, tell
 from agent_memory.cli.daemon.pages import size
 from agent_memory.cli.daemon.pidfile import find_running
 from agent_memory.cli.daemon.stats import FAMILIES, Stats, compact, stats
-from agent_memory.cli.output import CommandError
+from agent_memory.cli.output import AsJson, CommandError
 from agent_memory.cli.reach import Servers, servers
 from agent_memory.cli.rebuild_toc import rebuild_toc
 

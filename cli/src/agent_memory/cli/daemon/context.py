@@ -10,7 +10,7 @@ import msgspec
 import typer
 
 from agent_memory.cli.daemon.settings import BadConfig, DaemonSettings, load_settings
-from agent_memory.cli.output import CommandError
+from agent_memory.cli.output import CommandError, print_json
 from agent_memory.client.errors import ConnectionFailed, MemoryClientError
 from agent_memory.embedded.home import Home
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 NOT_RUNNING = 3
 CALL_SECONDS = 30.0
-AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable.")]
 Endpoint = Annotated[
     str | None,
     typer.Option("--endpoint", "-e", metavar="URL", help="gRPC endpoint (default: http://[::1]:50051)", show_default=False),
@@ -76,4 +75,7 @@ def enter(home: Home) -> None:
 
 def tell(lines: list[str], answer: object, *, as_json: bool) -> None:
     """Prints an answer for people or for programs."""
-    print(msgspec.json.format(msgspec.json.encode(answer), indent=2).decode() if as_json else "\n".join(lines))
+    if as_json:
+        print_json(answer)
+    else:
+        print("\n".join(lines))

@@ -10,13 +10,13 @@ import msgspec
 import psycopg
 import typer
 
-from agent_memory.cli.daemon.context import NOT_RUNNING, AsJson, context_of, enter, tell
+from agent_memory.cli.daemon.context import NOT_RUNNING, context_of, enter, tell
 from agent_memory.cli.daemon.pages import size, uptime
 from agent_memory.cli.daemon.pidfile import find_running, home_in, pid_path, running_in, write_pid
 from agent_memory.cli.daemon.settings import DaemonSettings
 from agent_memory.cli.daemon.stats import Totals, totals
 from agent_memory.cli.hooks.commands import deliver_waiting
-from agent_memory.cli.output import CommandError, note
+from agent_memory.cli.output import AsJson, CommandError, note
 from agent_memory.cli.stack import start_in_background, stop_running
 from agent_memory.embedded.home import open_home
 from agent_memory.embedded.ports import free_port

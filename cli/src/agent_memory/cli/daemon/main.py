@@ -39,8 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     run(application(named), given, PROGRAM, debug=debug)
 
 
-def application(named: str | None) -> typer.Typer:
-    """The Typer app, with the named command imported."""
+def application(named: str | None, *, whole: bool = False) -> typer.Typer:
+    """The Typer app, with the named command imported; `whole`: with every one."""
     app = typer.Typer(
         name=PROGRAM,
         help="The memory daemon: the stack on this machine, and the timeline that it keeps.",
@@ -52,7 +52,7 @@ def application(named: str | None) -> typer.Typer:
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     app.callback()(_options)
-    return assemble(app, COMMANDS, named)
+    return assemble(app, COMMANDS, named, whole=whole)
 
 
 def _version(asked: bool) -> None:

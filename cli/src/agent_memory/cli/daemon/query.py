@@ -5,9 +5,9 @@ from typing import Annotated
 import typer
 
 from agent_memory.cli.daemon import pages
-from agent_memory.cli.daemon.context import AsJson, Endpoint, context_of, tell, timeline_at
+from agent_memory.cli.daemon.context import Endpoint, context_of, tell, timeline_at
 from agent_memory.cli.daemon.settings import DaemonSettings
-from agent_memory.cli.output import CommandError
+from agent_memory.cli.output import AsJson, CommandError
 
 app = typer.Typer(no_args_is_help=True, help="Query the memory system.")
 

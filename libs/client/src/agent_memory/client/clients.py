@@ -49,6 +49,7 @@ class Operations:
     pause_job = Operation(contents.pause_job)
     resume_job = Operation(contents.resume_job)
     run_job = Operation(contents.run_job)
+    job_runs = Operation(contents.job_runs)
 
     put_working_memory = Operation(working.put_working_memory)
     get_working_memory = Operation(working.get_working_memory)

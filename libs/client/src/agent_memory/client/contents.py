@@ -37,6 +37,12 @@ class Nodes(msgspec.Struct, frozen=True, kw_only=True):
     continuation_token: str | None = None
 
 
+class Runs(msgspec.Struct, frozen=True, kw_only=True):
+    """The runs of a job as the API writes them."""
+
+    runs: list[jobs.JobRun]
+
+
 class Expanded(msgspec.Struct, frozen=True, kw_only=True):
     """A grip in its conversation as the API writes it."""
 
@@ -125,6 +131,12 @@ def resume_job(caller: Caller, job_name: str) -> Program[str | None]:
 def run_job(caller: Caller, job_name: str) -> Program[str | None]:
     """Run a job now. None, or why not."""
     return (yield from _of_job(caller, job_name, "run"))
+
+
+def job_runs(caller: Caller, job_name: str, limit: int = 50) -> Program[list[jobs.JobRun]]:
+    """The last runs of a job, the newest first, at most 50. Raises NotFound."""
+    request = Request(method="GET", path=path("v1", "scheduler", "jobs", job_name, "runs"), params=params(limit=limit))
+    return (yield from fetch(request, caller.retry, Runs)).runs
 
 
 def _of_job(caller: Caller, name: str, change: str) -> Program[str | None]:

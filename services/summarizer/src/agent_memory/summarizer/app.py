@@ -78,7 +78,7 @@ async def serve(settings: Settings, own: SummarizerSettings = DEFAULTS) -> None:
     views = SummaryViews(redis, view_log, MemorySearch(redis), view_models, commands, view_leases)
     partition_runs = AnswerPartitions(redis, views)
 
-    revisions = create_revisions(settings, own, redis, connections, model, embedder)
+    revisions = create_revisions(settings, redis, connections, model, embedder)
     revising = Revising(redis, revisions, commands, log.head, at_once=own.nodes_at_once)
     works: list[Work] = [
         create_summaries(settings, redis, log, model, embedder, EmbeddingStore(connections)),
@@ -93,7 +93,7 @@ async def serve(settings: Settings, own: SummarizerSettings = DEFAULTS) -> None:
         Enrichment(redis, log, fast, Recorder(redis, log, ENRICHMENT), create_finders(settings)),
         ViewRuns(redis, view_log, views, commands, view_leases),
     ]
-    workers = {work.name: Worker(work, leases(work.name), at_once=own.models_at_once) for work in works}
+    workers = {work.name: Worker(work, leases(work.name), at_once=settings.work_at_once) for work in works}
 
     look = KeepSessionWork(redis, log, TokenCounter(), settings.summarization_threshold, workers["summary"].wake)
     projections = [
@@ -106,7 +106,7 @@ async def serve(settings: Settings, own: SummarizerSettings = DEFAULTS) -> None:
         name = runner.projection.name
         subscribe(broker, EVENTS, name, replica_name(settings), runner.handle, batch=own.batch, claim_after_ms=own.claim_after_ms)
     asked = partial(subscribe, broker, PARTITION_RUNS, PARTITION_RUNS_GROUP, replica_name(settings), partition_runs.handle)
-    asked(batch=own.models_at_once, claim_after_ms=own.claim_after_ms)
+    asked(batch=settings.work_at_once, claim_after_ms=own.claim_after_ms)
 
     jobs = JobBodies(
         redis,
@@ -157,14 +157,12 @@ def create_summaries(
     )
 
 
-def create_revisions(
-    settings: Settings, own: SummarizerSettings, redis: Redis, connections: Connections, model: Journal, embedder: Embedder
-) -> Revisions:
+def create_revisions(settings: Settings, redis: Redis, connections: Connections, model: Journal, embedder: Embedder) -> Revisions:
     """What is written about nodes of the table of contents."""
     toc = TableOfContents(redis, zones_of(settings.timeline_timezone, settings.timeline_timezones))
     writer = model if settings.timeline_summaries == "model" else None
     vectors = KnownVectors(embedder, EmbeddingStore(connections))
-    return Revisions(redis, toc, SaidReader(connections), writer, vectors, models_at_once=own.models_at_once)
+    return Revisions(redis, toc, SaidReader(connections), writer, vectors, models_at_once=settings.work_at_once)
 
 
 def create_view_models(settings: Settings, kept: CompletionStore) -> ViewModels:

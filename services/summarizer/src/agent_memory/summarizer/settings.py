@@ -10,8 +10,6 @@ class SummarizerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Most events applied together."""
     connections: int = 6
     """To the log's database."""
-    models_at_once: int = 4
-    """Pieces of background work of one kind that are done at the same time; each waits for a model most of its time."""
     nodes_at_once: int = 32
     """Nodes of the table of contents that are written about together; without a model it takes a moment for each."""
     revising_lanes: int = 3

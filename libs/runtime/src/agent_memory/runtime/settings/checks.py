@@ -63,7 +63,7 @@ RULES: tuple[Rule, ...] = (
     (
         _at_least(1),
         "at least 1",
-        ("window_size", "embedding_threads", "max_body_bytes", "grpc_max_message_bytes", "work_lease_seconds"),
+        ("window_size", "embedding_threads", "max_body_bytes", "grpc_max_message_bytes", "work_at_once", "work_lease_seconds"),
     ),
     (
         _at_least(0),

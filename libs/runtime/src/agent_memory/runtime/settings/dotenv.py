@@ -15,15 +15,16 @@ _REFERENCE = re.compile(r"\$\{(\w+)(?::-([^}]*))?\}", re.ASCII)
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r"}
 
 
-def adopt_dotenv(environment: MutableMapping[str, str] | None = None, folder: Path | None = None) -> None:
-    """Puts what `.env` sets, and nobody else did, into the environment. Without a file that can be read: nothing."""
+def adopt_dotenv(environment: MutableMapping[str, str] | None = None, folder: Path | None = None) -> frozenset[str]:
+    """Puts what `.env` sets, and nobody else did, into the environment; their names. Without a file that can be read: none."""
     environment = os.environ if environment is None else environment
     try:
         text = ((folder or Path.cwd()) / ".env").read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError):
-        return
-    for name, value in read_dotenv(text, environment).items():
-        environment.setdefault(name, value)
+        return frozenset()
+    adopted = {name: value for name, value in read_dotenv(text, environment).items() if name not in environment}
+    environment.update(adopted)
+    return frozenset(adopted)
 
 
 def read_dotenv(text: str, environment: Mapping[str, str]) -> dict[str, str]:

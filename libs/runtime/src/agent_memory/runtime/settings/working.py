@@ -32,5 +32,7 @@ class WorkingMemorySettings(ModelSettings, frozen=True, kw_only=True):
     """Read what was said for what is worth keeping."""
     extraction_debounce_seconds: int = 30
     """How long a session must be quiet before its messages are read for what is worth keeping."""
+    work_at_once: int = 4
+    """Pieces of work of one kind that a replica of the summarizer does at a time; each waits for a model mostly."""
     work_lease_seconds: float = 30.0
     """How long work that models do stays with a replica of the summarizer that is silent, before another takes it over."""

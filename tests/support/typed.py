@@ -1,0 +1,39 @@
+"""`agent-memory` as it is typed, in this process: arguments in; code, output and errors out."""
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+
+from agent_memory.cli.main import main
+
+
+class Ran(msgspec.Struct, frozen=True, kw_only=True):
+    """What a command left behind."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        """Its output, for programs."""
+        return json.loads(self.out)
+
+
+class Typed:
+    """The command line of one test."""
+
+    def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
+        self._capsys = capsys
+
+    def __call__(self, *arguments: str) -> Ran:
+        code: object = 0
+        try:
+            main(arguments)
+        except SystemExit as ended:
+            code = ended.code
+        out, err = self._capsys.readouterr()
+        assert code is None or isinstance(code, int)
+        return Ran(code=code or 0, out=out, err=err)

@@ -1,0 +1,132 @@
+"""The command line as such: its list, its names, its errors, its start, and the page that is made of it."""
+
+import os
+import runpy
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent_memory.cli.config import lines_of, unknown
+from agent_memory.cli.old_tasks import known_paths, task_of, value_of
+from agent_memory.cli.registry import COMMANDS
+from agent_memory.embedded.processes import until
+from agent_memory.runtime.settings.dotenv import adopt_dotenv
+from support.typed import Typed
+
+ROOT = Path(__file__).parents[2]
+PROGRAM: dict[str, Any] = runpy.run_path(str(ROOT / "docs" / "make_cli.py"))
+HEAVY = ("redis", "psycopg", "sqlalchemy", "litestar", "httpx", "grpc", "numpy", "faststream", "asyncio")
+RELOADING = """
+import sys, os
+from pathlib import Path
+from agent_memory.cli.reloading import run_reloading
+folder = Path(sys.argv[1])
+started = "import os, time; open('started', 'a').write(f'{os.getpid()} '); time.sleep(60)"
+os.chdir(folder)
+run_reloading([sys.executable, "-c", started], os.environ, [folder], lambda line: print(line, flush=True))
+"""
+
+
+def test_the_page_of_commands_is_current() -> None:
+    assert PROGRAM["PAGE"].read_text() == PROGRAM["page"](), "python docs/make_cli.py"
+
+
+def test_the_list_of_commands_loads_none_of_them() -> None:
+    code = "import sys; from agent_memory.cli.main import main\ntry: main(['--help'])\nexcept SystemExit: print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = done.stdout.splitlines()[-1].split()
+    assert {name for name in HEAVY if name in loaded} == set()
+    own = {name.removeprefix("agent_memory.cli.") for name in loaded if name.startswith("agent_memory.cli.")}
+    assert own == {"main", "assembling", "registry", "output"}
+
+
+@pytest.mark.parametrize("name", [spec.name for spec in COMMANDS])
+def test_every_command_tells_what_it_is_for(typed: Typed, name: str) -> None:
+    told = typed(name, "--help")
+    assert (told.code, told.err) == (0, "")
+    assert f"Usage: agent-memory {name}" in told.out
+
+
+def test_names_with_underscores_are_understood(typed: Typed) -> None:
+    for name in ("rebuild_index", "schedule_task", "task_worker", "dead_letters"):
+        assert typed(name, "--help").code == 0
+
+
+def test_a_wrong_command_and_a_wrong_option_are_wrong_usage(typed: Typed) -> None:
+    assert typed("no-such-command").code == typed("search", "--no-such-option").code == 2
+
+
+def test_the_shell_completes_commands_options_and_jobs() -> None:
+    def completed(words: str) -> list[str]:
+        asked = {"_AGENT_MEMORY_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split(" ")) - 1)}
+        argv = [sys.executable, "-c", "import sys; sys.argv[0] = 'agent-memory'; from agent_memory.cli.main import main; main([])"]
+        return subprocess.run(argv, env={**os.environ, **asked}, capture_output=True, text=True, check=False).stdout.split()
+
+    assert set(completed("agent-memory sched")) == {"schedule-task", "scheduler"}
+    assert completed("agent-memory scheduler pause comp") == ["compaction"]
+    assert "--search-mode" in completed("agent-memory search --sea")
+
+
+def test_version_is_told_to_people_and_to_programs(typed: Typed) -> None:
+    number = typed("version", "--json").json["version"]
+    assert typed("version").out == f"agent-memory version {number}\n"
+
+
+def test_every_setting_tells_where_it_comes_from(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("PORT=8001\nLOG_LEVEL=DEBUG\nMCP_HOST=0.0.0.0\n")
+    environment = {"LOG_LEVEL": "INFO", "AGENT_MEMORY_TOKEN": "hush"}
+    adopted = adopt_dotenv(environment, tmp_path)
+    lines = {line.name: line for line in lines_of(environment, adopted)}
+    assert (lines["PORT"].value, lines["PORT"].source) == (8001, ".env")
+    assert (lines["LOG_LEVEL"].value, lines["LOG_LEVEL"].source) == ("INFO", "environment")
+    assert (lines["HOST"].source, lines["MCP_HOST"].effect) == ("default", False)
+    assert lines["AGENT_MEMORY_TOKEN"].value == "***"
+
+
+def test_what_looks_like_a_setting_and_is_none_is_named_with_what_may_be_meant() -> None:
+    environment = {
+        "AGENT_MEMORY_HOEM": "/",
+        "EMBEDING_MODEL": "x",
+        "TO_COME": "y",
+        "PATH": "/bin",
+        "MEMORY_ENDPOINT": "z",
+        "PORT": "1",
+    }
+    found = {one.name: (one.source, one.meant) for one in unknown(environment, {"TO_COME"})}
+    assert found["AGENT_MEMORY_HOEM"] == ("environment", "AGENT_MEMORY_HOME")
+    assert found["EMBEDING_MODEL"] == ("environment", "EMBEDDING_MODEL")
+    assert found["TO_COME"][0] == ".env"
+    assert len(found) == 3
+
+
+def test_values_of_arguments_are_what_they_look_like() -> None:
+    texts = ("true", "False", "5", "-3", "0.5", "1e3", "five", "", "5 apples")
+    assert [value_of(text) for text in texts] == [True, False, 5, -3, 0.5, 1000.0, "five", "", "5 apples"]
+
+
+def test_every_task_in_the_list_of_known_ones_is_known() -> None:
+    assert all(task_of(path) for path in known_paths())
+    assert task_of("agent_memory_server") is task_of("agent_memory_server.long_term_memory.format_disk") is task_of("") is None
+
+
+def test_a_program_is_started_again_when_its_code_changes(tmp_path: Path) -> None:
+    (tmp_path / "code.py").write_text("one = 1\n")
+    running = subprocess.Popen([sys.executable, "-c", RELOADING, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+
+    def started() -> list[str]:
+        file = tmp_path / "started"
+        return file.read_text().split() if file.exists() else []
+
+    try:
+        assert until(lambda: len(started()) == 1, 20)
+        (tmp_path / "code.py").write_text("two = 2\n")
+        assert until(lambda: len(started()) == 2, 20)
+    finally:
+        running.terminate()
+        told, _ = running.communicate(timeout=20)
+    assert running.returncode == 0
+    assert told == "the code has changed: starting again\n"
+    assert not any(Path(f"/proc/{pid}").exists() for pid in started())
