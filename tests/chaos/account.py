@@ -4,6 +4,7 @@ import asyncio
 import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import get_args
 
 import msgspec
 from redis.asyncio import Redis
@@ -21,7 +22,7 @@ from chaos.writers import EVENTS, MEMORIES, WORKING, memory_differs, session_dif
 
 PAGE = 1000
 LOOK_SECONDS = 0.2
-KINDS: tuple[Kind, ...] = ("memory", "timeline")
+KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 class Servers(msgspec.Struct, frozen=True):

@@ -83,7 +83,7 @@ async def test_after_a_flush_and_a_catch_up_every_promise_holds(system: SmallSys
     await system.sessions.read(Scope(), "open")
     found = await system.examined()
     assert [result.ok for result in found.values()] == [True] * 8
-    models = ("memory index", "timeline index", "contents", "duplicates", "jobs", "session-work", "enrichment")
+    models = ("memory index", "timeline index", "contents index", "contents", "duplicates", "jobs", "session-work", "enrichment")
     assert [found[4].digests[model] for model in models] == [before[4].digests[model] for model in models]
 
 

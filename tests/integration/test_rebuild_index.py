@@ -141,6 +141,7 @@ async def test_the_command_prints_what_it_did_and_doctor_finds_nothing_wrong(sys
     assert [(done["kind"], done["generation"], done["embedded"]) for done in json.loads(both.stdout)] == [
         ("memory", 2, 0),
         ("timeline", 3, 0),
+        ("contents", 2, 0),
     ]
     assert (healthy.returncode, json.loads(healthy.stdout)["ok"]) == (0, True)
     assert (table.returncode, "all 8 hold" in table.stdout) == (0, True)

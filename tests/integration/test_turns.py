@@ -15,7 +15,7 @@ from agent_memory.contracts.streams import document_key, turns_prefix
 from agent_memory.readmodels import generations
 from agent_memory.readmodels.documents import Delete, Upsert
 from agent_memory.readmodels.generations import Generation
-from agent_memory.readmodels.indexing import Wanted, in_session
+from agent_memory.readmodels.projecting import Wanted, in_session
 from agent_memory.readmodels.search import TimelineSearch
 from agent_memory.readmodels.writes import apply
 from support.small_system import SmallSystem

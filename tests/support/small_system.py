@@ -15,6 +15,7 @@ from agent_memory.contracts.records import Scope
 from agent_memory.contracts.streams import (
     COMMANDS,
     CONTENTS,
+    CONTENTS_INDEX,
     DATA_FIELD,
     DUPLICATES,
     ENRICHMENT,
@@ -51,7 +52,7 @@ from agent_memory.summarizer.view_runs import TYPES as TASK_TYPES
 from agent_memory.summarizer.view_runs import KeepTasks
 
 ALGORITHM = "FLAT"
-INDEXES: dict[str, Kind] = {MEMORY_INDEX: "memory", TIMELINE_INDEX: "timeline"}
+INDEXES: dict[str, Kind] = {MEMORY_INDEX: "memory", TIMELINE_INDEX: "timeline", CONTENTS_INDEX: "contents"}
 
 
 class SmallSystem:

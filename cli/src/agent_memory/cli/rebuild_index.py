@@ -5,7 +5,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from enum import StrEnum
-from typing import Annotated
+from typing import Annotated, get_args
 
 import msgspec
 import typer
@@ -33,6 +33,7 @@ class Which(StrEnum):
 
     memory = "memory"
     timeline = "timeline"
+    contents = "contents"
     all = "all"
 
 
@@ -59,7 +60,7 @@ def rebuild_index(
 
     Searches and writes go on meanwhile. Vectors are kept with the log, so no model is called.
     """
-    kinds: list[Kind] = ["memory", "timeline"] if kind is Which.all else [kind.value]  # type: ignore[list-item]
+    kinds: list[Kind] = list(get_args(Kind)) if kind is Which.all else [kind.value]  # type: ignore[list-item]
     try:
         done = asyncio.run(_rebuild_all(kinds, servers(os.environ), load(os.environ)))
     except Conflict as error:

@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
@@ -14,7 +14,7 @@ from agent_memory.readmodels.documents import Kind
 
 LOOK_EVERY_SECONDS = 0.1
 _SAFE = {"fsync": ("on",), "synchronous_commit": ("on", "remote_write", "remote_apply", "local"), "full_page_writes": ("on",)}
-_KINDS: tuple[Kind, ...] = ("memory", "timeline")
+_KINDS: tuple[Kind, ...] = get_args(Kind)
 
 
 class ServerLook(msgspec.Struct, frozen=True, kw_only=True):

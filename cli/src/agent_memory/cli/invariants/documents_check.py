@@ -7,7 +7,7 @@ from redis.exceptions import ResponseError
 
 from agent_memory.cli.invariants import shown
 from agent_memory.cli.invariants.differences import Differences, Verdicts
-from agent_memory.cli.invariants.expected import Entry, Model, Recount, fields_digest
+from agent_memory.cli.invariants.expected import INDEX_MODELS, Entry, Recount, fields_digest
 from agent_memory.cli.invariants.results import Findings
 from agent_memory.contracts.records import unescape
 from agent_memory.contracts.streams import document_prefix, index_alias
@@ -15,14 +15,13 @@ from agent_memory.readmodels import generations
 from agent_memory.readmodels.documents import Kind, tag
 from agent_memory.readmodels.generations import Generation
 
-MODELS: dict[Kind, Model] = {"memory": "memory index", "timeline": "timeline index"}
 INKEYS = 1_000
 
 
 async def compare(redis: Redis, kind: Kind, recount: Recount, since: int, verdicts: Verdicts, *, sample: bool) -> Differences:
     """Every document of the live generation, or of the sample, against what the log says. `since`: newer ones are passed over."""
-    expected = recount.entries[MODELS[kind]]
-    differences = Differences(MODELS[kind], expected)
+    expected = recount.entries[INDEX_MODELS[kind]]
+    differences = Differences(INDEX_MODELS[kind], expected)
     live = (await generations.registry(redis, kind)).live
     if live is None:
         verdicts.rebuild.broken(f"there is no {kind} index")

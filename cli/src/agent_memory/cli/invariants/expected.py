@@ -13,9 +13,9 @@ from agent_memory.contracts.streams import JOBS
 from agent_memory.readmodels import enrichment, jobs, session_work, tasks
 from agent_memory.readmodels.contents import Written, Zoned
 from agent_memory.readmodels.contents_twin import ContentsTwin
-from agent_memory.readmodels.documents import Delete, Kind, Upsert
+from agent_memory.readmodels.documents import Kind, Upsert
 from agent_memory.readmodels.duplicates import Content, owner_key
-from agent_memory.readmodels.indexing import Wanted, in_session, newest, project
+from agent_memory.readmodels.projecting import Rewritten, Wanted, in_session, newest, project
 from agent_memory.readmodels.sameness import project as same_as
 from agent_memory.readmodels.session_document import Session, evolve
 from agent_memory.readmodels.sessions import ViewWrite, view_of
@@ -27,6 +27,7 @@ Model = Literal[
     "working memory",
     "memory index",
     "timeline index",
+    "contents index",
     "contents",
     "duplicates",
     "jobs",
@@ -34,6 +35,7 @@ Model = Literal[
     "enrichment",
     "tasks",
 ]
+INDEX_MODELS: dict[Kind, Model] = {"memory": "memory index", "timeline": "timeline index", "contents": "contents index"}
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):
@@ -109,7 +111,7 @@ class Recounting:
         """Takes documents in whose vectors were looked up (None: there is none)."""
         for wanted, stream, vector in documents:
             document = wanted.document(vector or b"")
-            model: Model = "memory index" if document.kind == "memory" else "timeline index"
+            model = INDEX_MODELS[document.kind]
             key = document_place(document.scope_path, document.id)
             known = self.recount.entries[model].get(key)
             if known is None or known.version < document.version:
@@ -177,12 +179,12 @@ class Recounting:
             self._owners.setdefault(owner_key(content.owner), (place, []))[1].append((content.memory_id, content.content_hash))
 
     def _documents(self, history: History) -> list[Wanted]:
-        kinds: tuple[Kind, ...] = ("memory", "timeline")
         found: list[Wanted] = []
-        for kind in kinds:
+        for kind in INDEX_MODELS:
             all_of_them = newest([project(row.envelope, kind, messages_too=self._messages_too) for row in history.rows])
-            wanted = [one for one in all_of_them if not isinstance(one, Delete)]
+            wanted = [one for one in all_of_them if isinstance(one, Wanted)]
             found += in_session(wanted) if kind == "timeline" else wanted
+            found += [part for one in all_of_them if isinstance(one, Rewritten) for part in one.parts]
         return found
 
 

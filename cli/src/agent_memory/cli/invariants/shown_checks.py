@@ -12,16 +12,16 @@ from agent_memory.cli.invariants.results import Findings, Result
 from agent_memory.cli.invariants.system import System
 from agent_memory.contracts.events import MemoryEdited, MemoryStored
 from agent_memory.contracts.records import Scope, escape
-from agent_memory.contracts.streams import JOBS, MEMORY_INDEX, PROJECTIONS, TIMELINE_INDEX
+from agent_memory.contracts.streams import CONTENTS_INDEX, JOBS, MEMORY_INDEX, PROJECTIONS, TIMELINE_INDEX
 from agent_memory.readmodels import generations, session_work
 from agent_memory.readmodels.documents import Kind
-from agent_memory.readmodels.indexing import Wanted
 from agent_memory.readmodels.progress import Ledger
+from agent_memory.readmodels.projecting import Wanted
 from agent_memory.runtime.settings import Settings
 
 SAMPLE = 300
 DOCUMENTS = 500
-INDEXES: dict[str, Kind] = {MEMORY_INDEX: "memory", TIMELINE_INDEX: "timeline"}
+INDEXES: dict[str, Kind] = {MEMORY_INDEX: "memory", TIMELINE_INDEX: "timeline", CONTENTS_INDEX: "contents"}
 _VECTORS = "SELECT content_hash, vector FROM embeddings WHERE model = %s AND content_hash = ANY(%s)"
 _RECORDED = """
     SELECT wanted.scope, wanted.event_id FROM unnest(%s::text[], %s::text[]) AS wanted(scope, event_id)
@@ -85,7 +85,7 @@ async def _finish(
     system: System, recounting: Recounting, waiting: list[tuple[Wanted, str]], models: dict[Kind, str], findings: Findings
 ) -> None:
     for kind, model in models.items():
-        mine = [(wanted, stream) for wanted, stream in waiting if (wanted.memory is not None) == (kind == "memory")]
+        mine = [(wanted, stream) for wanted, stream in waiting if wanted.kind == kind]
         hashes = {text_hash(wanted) for wanted, _ in mine}
         rows = await (await system.now.execute(_VECTORS, (model, list(hashes)))).fetchall()
         vectors = {bytes(row[0]): bytes(row[1]) for row in rows}

@@ -29,6 +29,7 @@ SUMMARY_VIEWS = "summary-views"
 
 MEMORY_INDEX = "memory-index"
 TIMELINE_INDEX = "timeline-index"
+CONTENTS_INDEX = "contents-index"
 CONTENTS = "contents"
 DUPLICATES = "duplicates"
 JOBS = "jobs"
@@ -39,6 +40,7 @@ TASKS = "tasks"
 PROJECTIONS: dict[str, str] = {
     MEMORY_INDEX: "indexer",
     TIMELINE_INDEX: "indexer",
+    CONTENTS_INDEX: "indexer",
     CONTENTS: "rollup",
     DUPLICATES: "compactor",
     JOBS: "scheduler",
@@ -148,7 +150,7 @@ def heartbeat_key(service: str) -> str:
 
 
 def index_alias(kind: str) -> str:
-    """Name under which readers find the live generation of a search index ("memory" or "timeline")."""
+    """Name under which readers find the live generation of a search index ("memory", "timeline" or "contents")."""
     return f"am:index:{kind}"
 
 

@@ -21,6 +21,17 @@ class CountReader(LogReader):
         """Events of the timeline, of all tenants."""
         return int((await self._rows("SELECT count(*) FROM events WHERE event_id IS NOT NULL"))[0][0])
 
+    async def nodes_and_grips(self) -> int:
+        """Nodes of the table of contents that something is written about, and the grips that they rest on, of all tenants."""
+        rows = await self._rows(
+            "SELECT coalesce(sum(1 + (SELECT count(DISTINCT grip ->> 'grip_id') FROM"
+            " json_array_elements(coalesce(data -> 'revision' -> 'grips', '[]')) AS grip)), 0)"
+            " FROM (SELECT DISTINCT ON (stream) data FROM events"
+            " WHERE stream >= 'toc/' COLLATE \"C\" AND stream < 'toc0' COLLATE \"C\" ORDER BY stream, version DESC) newest"
+            " WHERE NOT coalesce((data -> 'revision' ->> 'gone')::boolean, false)"
+        )
+        return int(rows[0][0])
+
     async def faint_texts(self) -> list[str]:
         """Texts of those events that have no printable ASCII sign: empty, blank, or in another script."""
         rows = await self._rows(

@@ -13,7 +13,8 @@ from agent_memory.contracts.codec import encode
 from agent_memory.contracts.records import MemoryRecord, Scope, TimelineEvent, escape
 from agent_memory.readmodels.words import stem, words
 
-Kind = Literal["memory", "timeline"]
+Kind = Literal["memory", "timeline", "contents"]
+"""Of a search index: long-term memories, what was said, and what was written about it with the grips."""
 Value = bytes | str | int | float
 
 SEPARATOR = "\x1f"
@@ -73,7 +74,19 @@ class Delete(msgspec.Struct, frozen=True, kw_only=True):
     version: int
 
 
-Write = Upsert | Amend | Delete
+class Revise(msgspec.Struct, frozen=True, kw_only=True):
+    """Write all that is found of a node of the table of contents, in one step: its own document and its grips', in place of those
+    that it had. Without documents the node is gone, and older ones that arrive later are refused.
+    """
+
+    kind: Kind = "contents"
+    scope_path: str
+    id: str
+    version: int
+    documents: tuple[Upsert, ...] = ()
+
+
+Write = Upsert | Amend | Delete | Revise
 
 
 def memory_document(record: MemoryRecord, tenant: str, version: int, vector: bytes) -> Upsert:

@@ -1,4 +1,4 @@
-"""What the two search indexes hold. The only module that imports redisvl."""
+"""What the search indexes hold. The only module that imports redisvl."""
 
 from typing import Any
 
@@ -24,7 +24,7 @@ HNSW = {"m": 16, "ef_construction": 24, "ef_runtime": 200, "epsilon": 0.1}
 
 def index_schema(kind: Kind, number: int, dimensions: int, algorithm: str) -> IndexSchema:
     """The schema of one generation. `algorithm` is HNSW or FLAT; vectors are float32, compared by cosine distance."""
-    fields = _memory_fields() if kind == "memory" else _timeline_fields()
+    fields = {"memory": _memory_fields, "timeline": _timeline_fields, "contents": _contents_fields}[kind]()
     vector = {"algorithm": algorithm.lower(), "dims": dimensions, "distance_metric": "cosine", "datatype": "float32"}
     if algorithm.upper() == "HNSW":
         vector |= HNSW
@@ -86,4 +86,13 @@ def _timeline_fields() -> list[dict[str, Any]]:
         {"name": "timestamp_ms", "type": "numeric"},
         _text("stems", OWN_WEIGHT),
         _text("before"),
+    ]
+
+
+def _contents_fields() -> list[dict[str, Any]]:
+    return [
+        *(_tag(name) for name in ("scope", "kind", "session_id")),
+        *({"name": name, "type": "numeric"} for name in ("start_ms", "end_ms")),
+        # Weighed as an event's own words are, so that the scores of both indexes grow alike.
+        _text("stems", OWN_WEIGHT),
     ]

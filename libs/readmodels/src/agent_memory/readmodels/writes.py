@@ -12,7 +12,18 @@ from redis.exceptions import ResponseError
 
 from agent_memory.contracts.errors import Unavailable
 from agent_memory.contracts.streams import document_key, turns_start
-from agent_memory.readmodels.documents import CONTEXT_BYTES, CONTEXT_EVENTS, Amend, Delete, Kind, Upsert, Write, amended
+from agent_memory.readmodels.documents import (
+    CONTEXT_BYTES,
+    CONTEXT_EVENTS,
+    Amend,
+    Delete,
+    Kind,
+    Revise,
+    Upsert,
+    Value,
+    Write,
+    amended,
+)
 from agent_memory.readmodels.generations import Generation, changes_key
 
 TOMBSTONE_SECONDS = 3_600
@@ -30,7 +41,8 @@ _UPSERT, _UPSERT_SHA = _script("upsert")
 _DELETE, _DELETE_SHA = _script("delete")
 _TURN, _TURN_SHA = _script("turn")
 _AMEND, _AMEND_SHA = _script("amend")
-_SCRIPTS = (_UPSERT, _DELETE, _TURN, _AMEND)
+_REVISE, _REVISE_SHA = _script("revise")
+_SCRIPTS = (_UPSERT, _DELETE, _TURN, _AMEND, _REVISE)
 
 
 class Applied(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,12 +87,7 @@ def tombstone_key(kind: Kind, scope_path: str, document_id: str) -> str:
 def _add(pipe: Any, generations: Sequence[Generation], write: Write, model: str) -> None:
     match write:
         case Upsert():
-            vector = write.fields["vector"]
-            dimensions = len(vector) // _FLOAT_BYTES if isinstance(vector, bytes) else 0
-            generations = [one for one in generations if _fits(one, model, dimensions)]
-            if not generations:
-                raise _nowhere(write.kind, model)
-            fields = [part for field in write.fields.items() for part in field]
+            generations, fields = _fitting(generations, write, model), _flat(write)
             if write.turn is None:
                 _run(pipe, _UPSERT_SHA, generations, write, write.version, *fields)
             else:
@@ -92,10 +99,33 @@ def _add(pipe: Any, generations: Sequence[Generation], write: Write, model: str)
             record, same, about, lacking = amended(write)
             fields = [part for field in about.items() for part in field]
             _run(pipe, _AMEND_SHA, generations, write, write.version, record, same, len(lacking), *lacking, *fields)
+        case Revise():
+            for document in write.documents:
+                generations = _fitting(generations, document, model)
+            parts: list[object] = []
+            for document in write.documents:
+                fields = _flat(document)
+                parts += [document.id, len(fields), *fields]
+            counted = (write.version, write.id, TOMBSTONE_SECONDS, len(write.documents))
+            _run(pipe, _REVISE_SHA, generations, write, *counted, *parts)
         case Delete(kind="timeline"):
             _turn(pipe, generations, write, "", 0)
         case Delete():
             _run(pipe, _DELETE_SHA, generations, write, write.version, TOMBSTONE_SECONDS)
+
+
+def _fitting(generations: Sequence[Generation], document: Upsert, model: str) -> list[Generation]:
+    """Those that take the document's vector. Raises Unavailable when there are none, ValueError for one of the wrong length."""
+    vector = document.fields["vector"]
+    dimensions = len(vector) // _FLOAT_BYTES if isinstance(vector, bytes) else 0
+    found = [one for one in generations if _fits(one, model, dimensions)]
+    if not found:
+        raise _nowhere(document.kind, model)
+    return found
+
+
+def _flat(document: Upsert) -> list[Value]:
+    return [part for field in document.fields.items() for part in field]
 
 
 def _nowhere(kind: Kind, model: str) -> Unavailable:

@@ -3,11 +3,11 @@
 from functools import partial
 
 from agent_memory.contracts.job_catalogue import INDEX_CHECK
-from agent_memory.contracts.streams import EVENTS, MEMORY_INDEX, TIMELINE_INDEX
+from agent_memory.contracts.streams import EVENTS
 from agent_memory.eventlog.connect import Connections
 from agent_memory.eventlog.counts import CountReader
 from agent_memory.eventlog.embeddings import EmbeddingStore
-from agent_memory.indexer.checking import CheckIndexes, Rebuild
+from agent_memory.indexer.checking import PROJECTION_OF, CheckIndexes, Rebuild
 from agent_memory.indexer.handlers import IndexEvents
 from agent_memory.indexer.settings import IndexerSettings
 from agent_memory.readmodels.documents import Kind
@@ -24,18 +24,17 @@ from agent_memory.runtime.settings import Settings
 
 SERVICE = "indexer"
 DEFAULTS = IndexerSettings()
-INDEXES: dict[str, Kind] = {MEMORY_INDEX: "memory", TIMELINE_INDEX: "timeline"}
 
 
 async def serve(settings: Settings, own: IndexerSettings = DEFAULTS) -> None:
-    """Keeps both indexes until told to stop. Each has a projection of its own, so a long import never delays a memory."""
+    """Keeps the indexes until told to stop. Each has a projection of its own, so a long import never delays a memory."""
     redis, broker = connect_redis(settings.redis_url), make_broker(settings)
     connections = Connections(settings.database_url, size=own.connections)
     reader, vectors = CountReader(connections), EmbeddingStore(connections)
     embedder = create_embedder(settings)
     tasks: list[service.Task] = []
     rebuild: dict[Kind, Rebuild] = {}
-    for name, kind in INDEXES.items():
+    for kind, name in PROJECTION_OF.items():
         indexing = Indexing(kind, redis, embedder, vectors, messages_too=settings.index_all_messages_in_long_term_memory)
         handler = IndexEvents(indexing, redis, embedder, settings.redisvl_indexing_algorithm)
         runner = Runner(

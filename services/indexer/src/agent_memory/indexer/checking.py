@@ -13,12 +13,12 @@ import structlog
 from redis.asyncio import Redis
 
 from agent_memory.contracts.errors import Unavailable
-from agent_memory.contracts.streams import MEMORY_INDEX, TIMELINE_INDEX, index_alias
+from agent_memory.contracts.streams import CONTENTS_INDEX, MEMORY_INDEX, TIMELINE_INDEX, index_alias
 from agent_memory.readmodels.documents import Kind, has_words
 from agent_memory.readmodels.progress import Ledger
 from agent_memory.runtime import telemetry
 
-PROJECTION_OF: Mapping[Kind, str] = {"memory": MEMORY_INDEX, "timeline": TIMELINE_INDEX}
+PROJECTION_OF: Mapping[Kind, str] = {"memory": MEMORY_INDEX, "timeline": TIMELINE_INDEX, "contents": CONTENTS_INDEX}
 ATTEMPTS = 5
 SETTLE_SECONDS = 60.0
 LOOK_SECONDS = 0.1
@@ -33,6 +33,7 @@ class Counts(Protocol):
     async def head(self) -> int: ...
     async def memories(self) -> int: ...
     async def events(self) -> int: ...
+    async def nodes_and_grips(self) -> int: ...
     async def faint_texts(self) -> list[str]: ...
 
 
@@ -53,7 +54,7 @@ class CheckIndexes:
         self._messages_too = messages_too
 
     async def check(self, due_ms: int) -> dict[str, str]:
-        """Both indexes. Raises Differs when building one anew did not help, Unavailable, redis.RedisError."""
+        """All indexes. Raises Differs when building one anew did not help, Unavailable, redis.RedisError."""
         told: dict[str, str] = {}
         lasting: list[str] = []
         for kind in self._rebuild:
@@ -89,7 +90,8 @@ class CheckIndexes:
         return 0
 
     async def _expected(self, kind: Kind) -> int:
-        return await self._counts.memories() if kind == "memory" else await self._counts.events()
+        counts = {"memory": self._counts.memories, "timeline": self._counts.events, "contents": self._counts.nodes_and_grips}
+        return await counts[kind]()
 
     async def _documents(self, kind: Kind) -> int:
         found = await self._redis.execute_command("FT.SEARCH", index_alias(kind), "*", "LIMIT", 0, 0)

@@ -21,7 +21,7 @@ from agent_memory.gateway.edges.http.requests_memories import MEMORY_TYPES
 from agent_memory.gateway.edges.http.responses import Answered
 from agent_memory.gateway.reaching import holds_within
 from agent_memory.readmodels.forgetting import ForgetPolicy, forgettable
-from agent_memory.readmodels.indexing import is_copy
+from agent_memory.readmodels.projecting import is_copy
 
 MOST_FORGOTTEN = 10_000
 PAGE = 1_000
