@@ -73,6 +73,12 @@ bench *arguments:
 bench-recall *arguments:
     PYTHONPATH=tests python -m recall "$@"
 
+# Measure what the table of contents quotes and says, and what walking it brings up; needs conversations (--data FOLDER)
+[group('measure')]
+[no-exit-message]
+bench-timeline *arguments:
+    PYTHONPATH=tests python -m walks "$@"
+
 # Kill random processes under load, then account for every acknowledged write
 [group('measure')]
 [no-exit-message]

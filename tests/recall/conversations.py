@@ -1,7 +1,7 @@
 """Conversations with questions and the turns that answer them, in the form of LoCoMo (Maharana et al., 2024). Read, never kept."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -31,12 +31,21 @@ class Question(msgspec.Struct, frozen=True):
     category: str
 
 
+class Fact(msgspec.Struct, frozen=True):
+    """What somebody noted from a conversation, and the turns that say so."""
+
+    text: str
+    evidence: frozenset[str]
+
+
 class Conversation(msgspec.Struct, frozen=True):
-    """All that two people said, and what is asked of it."""
+    """All that two people said, and what is asked of it; where known, what was noted of it and how each session was summed up."""
 
     name: str
     turns: list[Turn]
     questions: list[Question]
+    facts: list[Fact] = []
+    summaries: dict[str, str] = {}
 
 
 def found_in(folder: Path) -> list[Conversation]:
@@ -53,9 +62,21 @@ def _samples(file: Path) -> Iterator[Mapping[str, Any]]:
 
 def _conversation(sample: Mapping[str, Any]) -> Conversation:
     turns = [turn for name in _sessions(sample["conversation"]) for turn in _turns(name, sample["conversation"])]
-    known = {turn.id for turn in turns}
+    known = frozenset(turn.id for turn in turns)
     asked = [Question(each["question"], _evidence(each) & known, CATEGORIES[each["category"]]) for each in sample["qa"]]
-    return Conversation(sample["sample_id"], turns, [question for question in asked if question.evidence])
+    facts = [fact for fact in _facts(sample.get("observation") or {}, known) if fact.evidence]
+    summaries = {
+        name.removesuffix("_summary"): text for name, text in (sample.get("session_summary") or {}).items() if isinstance(text, str)
+    }
+    return Conversation(sample["sample_id"], turns, [question for question in asked if question.evidence], facts, summaries)
+
+
+def _facts(observation: Mapping[str, Any], known: frozenset[str]) -> Iterator[Fact]:
+    """By session and speaker: pairs of a text and a turn, or several."""
+    for by_speaker in observation.values():
+        for noted in by_speaker.values():
+            for text, where in noted:
+                yield Fact(text, _turns_in([where] if isinstance(where, str) else where) & known)
 
 
 def _sessions(conversation: Mapping[str, Any]) -> list[str]:
@@ -71,4 +92,8 @@ def _turns(session: str, conversation: Mapping[str, Any]) -> Iterator[Turn]:
 
 
 def _evidence(asked: Mapping[str, Any]) -> frozenset[str]:
-    return frozenset(f"D{session}:{turn}" for name in asked.get("evidence", []) for session, turn in _TURN.findall(name))
+    return _turns_in(asked.get("evidence", []))
+
+
+def _turns_in(names: Iterable[str]) -> frozenset[str]:
+    return frozenset(f"D{session}:{turn}" for name in names for session, turn in _TURN.findall(name))
