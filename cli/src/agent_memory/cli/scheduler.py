@@ -158,7 +158,7 @@ def _status_table(jobs: "list[JobStatus]") -> "Table":
         result = "" if job.last_result == "unspecified" else str(job.last_result)
         table.add_row(
             job.job_name,
-            "[cyan]running[/cyan]" if job.is_running else "[yellow]paused[/yellow]" if job.is_paused else "active",
+            _state(job),
             (in_words(job.cron_expr) or job.cron_expr) + zone,
             moment(job.next_run_ms) if job.next_run_ms else "never",
             moment(job.last_run_ms) if job.last_run_ms else "–",
@@ -167,6 +167,12 @@ def _status_table(jobs: "list[JobStatus]") -> "Table":
             str(job.error_count),
         )
     return table
+
+
+def _state(job: "JobStatus") -> str:
+    if job.is_paused:
+        return "[yellow]paused[/yellow]" + (", [cyan]running[/cyan]" if job.is_running else "")
+    return "[cyan]running[/cyan]" if job.is_running else "active"
 
 
 def _tell_failures(found: "SchedulerStatus") -> None:

@@ -29,6 +29,7 @@ PAGE = 100
 LEVELS = 5
 WIDEST_PICTURE = 132
 """Columns; what is longer is wrapped, as a terminal would."""
+_MEASURE = Console(width=100_000, color_system=None)
 _FROM_ELSEWHERE = re.compile(r",\s*url\([^)]*\) format\([^)]*\)")
 """Fonts that a viewer would load from the network; those of its machine do as well."""
 
@@ -45,6 +46,7 @@ def timeline(
         str | None, typer.Argument(metavar="NODE", help="Where to begin: toc:month:2026-01. Default: the years.")
     ] = None,
     depth: Annotated[int, typer.Option("--depth", "-d", min=1, max=LEVELS, help="Levels to show.")] = LEVELS,
+    titles: Annotated[bool, typer.Option("--titles", help="Titles and keywords only, no summaries and bullets.")] = False,
     url: Url = None,
     endpoint: Endpoint = None,
     namespace: Annotated[str | None, typer.Option("--namespace", "-n", help="Whose timeline: the namespace.")] = None,
@@ -67,7 +69,7 @@ def timeline(
     with reached as client:
         branches = [branch(client, node, depth) for node in beginnings(client, node_id)]
     if svg:
-        _draw(branches, svg)
+        _draw([tree_of(one, titles=titles) for one in branches], svg)
         return
     if as_json:
         print_json([nested(one) for one in branches])
@@ -75,7 +77,7 @@ def timeline(
     if not branches:
         print("nothing is recorded yet")
     for one in branches:
-        console().print(tree_of(one), soft_wrap=True)
+        _print(tree_of(one, titles=titles))
 
 
 def beginnings(client: "Timeline", node_id: str | None) -> list[TocNode]:
@@ -103,23 +105,32 @@ def branch(client: "Timeline", node: TocNode, depth: int) -> Branch:
     return Branch(node=node, children=[branch(client, child, depth - 1) for child in children])
 
 
-def picture_of(branches: Sequence[Branch]) -> str:
+def picture_of(trees: Sequence[Tree]) -> str:
     """For pages: the tree as people see it on a terminal, as SVG."""
-    trees = [tree_of(one) for one in branches]
-    paper = Console(
-        file=io.StringIO(), record=True, highlight=False, width=WIDEST_PICTURE, color_system="truecolor", force_terminal=True
-    )
-    paper.width = min(WIDEST_PICTURE, max((paper.measure(tree).maximum for tree in trees), default=1))
+    width = min(WIDEST_PICTURE, max(width_of(tree) for tree in trees))
+    paper = Console(file=io.StringIO(), record=True, highlight=False, width=width, color_system="truecolor", force_terminal=True)
     for tree in trees:
         paper.print(tree)
     return _FROM_ELSEWHERE.sub("", paper.export_svg(title="agent-memory timeline", unique_id="timeline"))
 
 
-def _draw(branches: Sequence[Branch], file: Path) -> None:
-    if not branches:
+def width_of(tree: Tree) -> int:
+    """Columns that a tree needs so that no line is broken."""
+    return _MEASURE.measure(tree).maximum
+
+
+def _print(tree: Tree) -> None:
+    screen = console()
+    if not screen.is_terminal:
+        screen.width = width_of(tree)
+    screen.print(tree)
+
+
+def _draw(trees: Sequence[Tree], file: Path) -> None:
+    if not trees:
         raise CommandError("nothing is recorded yet, so there is nothing to draw")
     try:
-        file.write_text(picture_of(branches), encoding="utf-8")
+        file.write_text(picture_of(trees), encoding="utf-8")
     except OSError as error:
         raise CommandError(f"{file} cannot be written: {error.strerror}") from None
 
@@ -129,17 +140,19 @@ def nested(one: Branch) -> dict[str, Any]:
     return {**msgspec.to_builtins(one.node), "children": [nested(child) for child in one.children]}
 
 
-def tree_of(one: Branch) -> Tree:
-    """For people."""
-    tree = Tree(_label(one.node), guide_style="dim")
+def tree_of(one: Branch, *, titles: bool = False) -> Tree:
+    """For people; `titles`: without what is written about each node."""
+    tree = Tree(_label(one.node, titles=titles), guide_style="dim")
     for child in one.children:
-        tree.add(tree_of(child))
+        tree.add(tree_of(child, titles=titles))
     return tree
 
 
-def _label(node: TocNode) -> str:
+def _label(node: TocNode, *, titles: bool) -> str:
     keywords = f"  [dim]{escape(', '.join(node.keywords[:5]))}[/dim]" if node.keywords else ""
     lines = [f"[bold]{escape(node.title)}[/bold]  ({node.event_count})  [cyan]{escape(node.node_id)}[/cyan]{keywords}"]
+    if titles:
+        return lines[0]
     if node.level is TocLevel.SEGMENT:
         lines += [f"• {escape(bullet.text)}  [dim]{escape(' '.join(bullet.grip_ids))}[/dim]".rstrip() for bullet in node.bullets]
     elif node.summary:
