@@ -42,11 +42,11 @@ status *arguments:
 cli *arguments:
     @agent-memory "$@"
 
-# Run the tests against real servers; arguments go to pytest
+# Run the tests against real servers, all of them in two processes; arguments go to pytest
 [group('check')]
 [no-exit-message]
 test *arguments:
-    python -m pytest "$@"
+    python -m pytest $([ $# -gt 0 ] || echo --numprocesses=2 --dist=loadfile) "$@"
 
 # Style: lint rules, format, who may import whom
 [group('check')]

@@ -3,9 +3,21 @@
 from collections.abc import Iterator
 
 import pytest
+import structlog
 
 from support.servers import Servers, flush, fresh_database, started_servers
 from support.typed import Typed
+
+# Without a configuration structlog draws tracebacks with all that is known in every frame: half a second for each.
+structlog.configure(
+    processors=[
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.StackInfoRenderer(),
+        structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%S", utc=False),
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ import json
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,9 +40,16 @@ def processes_of(folder: Path) -> list[str]:
     return commands
 
 
-def test_the_demo_shows_all_of_it_and_leaves_nothing_behind(tmp_path: Path) -> None:
-    tmp_path.chmod(0o711)
-    environment = stack_environment(TMPDIR=str(tmp_path))
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A place for temporary files whose name is short enough for a socket inside a home inside."""
+    with tempfile.TemporaryDirectory(prefix="am-") as path:
+        Path(path).chmod(0o711)
+        yield Path(path)
+
+
+def test_the_demo_shows_all_of_it_and_leaves_nothing_behind(folder: Path) -> None:
+    environment = stack_environment(TMPDIR=str(folder))
     done = subprocess.run([*ARGV, "demo"], env=environment, capture_output=True, text=True, check=False, timeout=400)
     assert (done.returncode, done.stderr) == (0, "")
     for expected in (
@@ -62,22 +70,21 @@ def test_the_demo_shows_all_of_it_and_leaves_nothing_behind(tmp_path: Path) -> N
         assert expected in done.stdout
     assert "\x1b" not in done.stdout
     assert not any(line.endswith(" ") for line in done.stdout.splitlines())
-    assert list(tmp_path.glob("agent-memory-demo-*")) == []
-    assert processes_of(tmp_path) == []
+    assert list(folder.glob("agent-memory-demo-*")) == []
+    assert processes_of(folder) == []
 
 
-def test_a_demo_that_is_interrupted_leaves_nothing_behind_either(tmp_path: Path) -> None:
-    tmp_path.chmod(0o711)
-    environment = stack_environment(TMPDIR=str(tmp_path))
+def test_a_demo_that_is_interrupted_leaves_nothing_behind_either(folder: Path) -> None:
+    environment = stack_environment(TMPDIR=str(folder))
     running = subprocess.Popen([*ARGV, "demo"], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
-        wait_until_now(lambda: list(tmp_path.glob("agent-memory-demo-*/stack.json")), "the stack has begun to start", 60)
+        wait_until_now(lambda: list(folder.glob("agent-memory-demo-*/stack.json")), "the stack has begun to start", 60)
     finally:
         running.send_signal(signal.SIGTERM)
         running.communicate(timeout=90)
     assert running.returncode == 128 + signal.SIGTERM
-    assert list(tmp_path.glob("agent-memory-demo-*")) == []
-    assert processes_of(tmp_path) == []
+    assert list(folder.glob("agent-memory-demo-*")) == []
+    assert processes_of(folder) == []
 
 
 def test_a_second_demo_on_the_same_server_adds_nothing(stack: Stack) -> None:

@@ -20,12 +20,12 @@ from agent_memory.runtime.settings import Settings
 
 @pytest.fixture(autouse=True)
 def _as_before() -> Any:
-    handlers, level = logging.root.handlers[:], logging.root.level
+    handlers, level, configured = logging.root.handlers[:], logging.root.level, structlog.get_config()
     yield
     logging.root.handlers[:] = handlers
     logging.root.setLevel(level)
     logging.captureWarnings(False)
-    structlog.reset_defaults()
+    structlog.configure(**configured)
 
 
 def started(**settings: str) -> io.StringIO:

@@ -24,7 +24,7 @@ def decode(data: bytes) -> Any:
     """The value of some JSON. Lone surrogates pass, to be reported where they stand. Raises Unusable."""
     try:
         return msgspec.json.decode(data)
-    except (msgspec.MsgspecError, RecursionError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return _decode_leniently(data)
 
 
