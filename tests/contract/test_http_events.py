@@ -46,6 +46,14 @@ async def test_one_event_is_recorded_once(http: AsyncClient, system: MemorySyste
     assert system.sent[0][0] == Scope(namespace="n")
 
 
+async def test_events_stand_beside_the_rest_of_the_timeline_too(http: AsyncClient) -> None:
+    event = {"event_id": "e1", "session_id": "s", "timestamp_ms": 5, "text": "hi"}
+    assert (await http.post("/v1/timeline/events", json=event)).json()["created"] == 1
+    [here, there] = [(await http.get(path)).json() for path in ("/v1/events", "/v1/timeline/events")]
+    assert here == there
+    assert [one["event_id"] for one in here["events"]] == ["e1"]
+
+
 async def test_a_list_and_lines_mean_the_same(http: AsyncClient, system: MemorySystem) -> None:
     events = [{"event_id": f"e{n}", "session_id": "s", "timestamp_ms": n, "metadata": {"k": "v"}} for n in range(1_000)]
     listed = await http.post("/v1/events/", json={"events": events, "namespace": "n", "user_id": "u"})

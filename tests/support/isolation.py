@@ -110,6 +110,8 @@ SEARCH = {"text": "tea", "limit": 100, "recency_boost": False}
 EXAMPLES: Mapping[Key, Any] = {
     ("post", "/v1/events"): {"events": [{"session_id": "shared", "event_id": "e1", "text": "written by somebody else"}]},
     ("get", "/v1/events"): None,
+    ("post", "/v1/timeline/events"): {"events": [{"session_id": "shared", "event_id": "e1", "text": "written by somebody else"}]},
+    ("get", "/v1/timeline/events"): None,
     ("post", "/v1/timeline/search"): {"text": "tea", "limit": 100},
     ("get", "/v1/timeline/root"): None,
     ("get", "/v1/timeline/nodes/{node_id}"): None,

@@ -94,17 +94,20 @@ _JOB = "/v1/scheduler/jobs/{job_name}"
 _NODE, _GRIP = "/v1/timeline/nodes/{node_id}", "/v1/timeline/grips/{grip_id}"
 _TOC = {**SCOPE, **POSITION}
 _TOC_PAGE, _BESIDE = {"limit": "integer", "continuation_token": "string"}, {"events_before": "integer", "events_after": "integer"}
-_EVENTS, _MEMORIES = "/v1/events", "/v1/long-term-memory"
+_MEMORIES = "/v1/long-term-memory"
+_RANGE = {"from": "string", "to": "string", "session_id": "string", "limit": "integer", "cursor": "string", **SCOPE, **POSITION}
+
+
+def _events_at(path: str) -> Sequence[Operation]:
+    return (
+        Operation("post", path, "Record one event or up to 1,000", shapes.EventsAnswer, shapes.EventsBody, SCOPE),
+        Operation("get", path, "Events of one scope by time", shapes.EventPage, None, _RANGE),
+    )
+
+
 OPERATIONS: Sequence[Operation] = (
-    Operation("post", _EVENTS, "Record one event or up to 1,000", shapes.EventsAnswer, shapes.EventsBody, SCOPE),
-    Operation(
-        "get",
-        _EVENTS,
-        "Events of one scope by time",
-        shapes.EventPage,
-        None,
-        {"from": "string", "to": "string", "session_id": "string", "limit": "integer", "cursor": "string", **SCOPE, **POSITION},
-    ),
+    *_events_at("/v1/events"),
+    *_events_at("/v1/timeline/events"),
     Operation("post", "/v1/timeline/search", "Search what was said", shapes.FoundEvents, shapes.TimelineSearch, POSITION),
     Operation("get", "/v1/timeline/root", "The years of the table of contents, newest first", shapes.TocNodes, None, _TOC),
     Operation("get", _NODE, "One node, now or at a version", TocNode, None, {"version": "integer", **_TOC}),

@@ -152,7 +152,7 @@ def _direct(http: dict[str, Any]) -> Direct | None:
 
 
 _DIRECT_POSTS: dict[bytes, Direct] = {
-    routes_events.ROOT.encode(): (routes_events.record, routes_events.ROOT),
+    **{path.encode(): (routes_events.record, path) for path in routes_events.ROOT},
     routes_memories.SEARCH.encode(): (routes_memories.search, routes_memories.SEARCH),
     routes_prompt.ROOT.encode(): (routes_prompt.prompt, routes_prompt.ROOT),
 }

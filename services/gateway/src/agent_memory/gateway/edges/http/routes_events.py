@@ -18,7 +18,8 @@ from agent_memory.gateway.edges.http.requests_events import record_events
 from agent_memory.gateway.edges.http.requests_search import search_timeline, timeline_ms
 from agent_memory.gateway.edges.http.responses import Answered
 
-ROOT = "/v1/events"
+ROOT = ["/v1/events", "/v1/timeline/events"]
+"""The second stands beside what else there is of the timeline."""
 
 
 @post(ROOT, status_code=200)
