@@ -58,7 +58,8 @@ INDEXES: dict[str, Kind] = {MEMORY_INDEX: "memory", TIMELINE_INDEX: "timeline", 
 class SmallSystem:
     """Ingest, every projection and their stores. `redis` and `connections` are open for tests that break things."""
 
-    def __init__(self, database_url: str, redis_url: str, *, zones: Zoned = UTC_ALWAYS) -> None:
+    def __init__(self, database_url: str, redis_url: str, *, zones: Zoned = UTC_ALWAYS, sequence: int = 1_000) -> None:
+        """`sequence`: after which its commands are numbered."""
         self.database_url, self.redis_url, self.zones = database_url, redis_url, zones
         self.connections = Connections(database_url)
         self.log = HistoryReader(self.connections)
@@ -67,7 +68,7 @@ class SmallSystem:
         self.embedder = HashEmbedder(8)
         self.vectors = EmbeddingStore(self.connections)
         self._ingest = Ingest(EventStore(self.connections), self.redis, Relay(database_url, self.log, self.redis))
-        self._sequence = 1_000
+        self._sequence = sequence
         self.runners = self._runners()
 
     def indexing(self, kind: Kind) -> Indexing:

@@ -8,6 +8,7 @@ import typer
 from rich.console import Console
 
 from agent_memory.cli.importers.formats import FORMATS, Format, Unrecognised
+from agent_memory.cli.loading.bundles import BUNDLE, begins_a_bundle, import_bundles
 from agent_memory.cli.loading.lanes import send
 from agent_memory.cli.loading.reach import server_url, token
 from agent_memory.cli.loading.sources import Source, find, opened
@@ -24,7 +25,7 @@ def import_(
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Files, folders, zip archives, or - for standard input.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Read and check everything, send nothing.")] = False,
     format_: Annotated[
-        str | None, typer.Option("--format", help=f"{', '.join(FORMATS)}; told from the content when not given.")
+        str | None, typer.Option("--format", help=f"{', '.join(FORMATS)}, {BUNDLE}; told from the content when not given.")
     ] = None,
     namespace: Annotated[str | None, typer.Option("--namespace", "-n", help="Where the events belong.")] = None,
     user_id: Annotated[str | None, typer.Option("--user-id", "-u", help="Whose events they are.")] = None,
@@ -33,14 +34,24 @@ def import_(
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
-    """Load histories: our own JSONL (one event a line), Claude Code transcripts, ChatGPT exports.
+    """Restore a bundle that `agent-memory export` wrote, or load histories: JSONL (an event a line), Claude Code, ChatGPT.
 
     Ids are derived from content and place: importing twice creates nothing the second time. A bad line is reported with its
-    number and reason, the rest goes on. Exit code 0 when all went well, 4 when some input was bad, 1 when nothing could be
-    done or a FILE is not there, 3 when no server runs. AGENT_MEMORY_TOKEN is the credential, where one is needed.
+    number and reason, the rest goes on; a bundle is restored whole or not at all, and says itself whose it is.
+
+    Exit code 0 when all went well, 4 when some input was bad, 1 when nothing could be done or a
+    FILE is not there, 3 when no server runs. AGENT_MEMORY_TOKEN is the credential, where one is needed.
     """
-    if format_ is not None and format_ not in FORMATS:
-        raise CommandError(f"there is no format {format_!r}", hint=f"formats: {', '.join(FORMATS)}", code=2)
+    if format_ is not None and format_ not in (*FORMATS, BUNDLE):
+        raise CommandError(f"there is no format {format_!r}", hint=f"formats: {', '.join(FORMATS)}, {BUNDLE}", code=2)
+    bundles = [name for name in files if format_ == BUNDLE or (format_ is None and begins_a_bundle(name))]
+    if bundles:
+        if bundles != files:
+            raise CommandError("bundles and histories are imported apart from each other", code=2)
+        if namespace is not None or user_id is not None:
+            raise CommandError("a bundle says itself whose it is: --namespace and --user-id are for histories", code=2)
+        import_bundles(bundles, url, dry_run=dry_run, json=json)
+        return
     tally = Tally()
     sources = [source for name in files for source in _found(name)]
     memory = None if dry_run else _client(server_url(url, os.environ), namespace, user_id)

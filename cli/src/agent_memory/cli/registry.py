@@ -17,7 +17,12 @@ COMMANDS = (
     CommandSpec("down", "agent_memory.cli.stack:down", "Stop what `up` started."),
     CommandSpec("status", "agent_memory.cli.stack:status", "Show each process: port, memory, restarts, ready or not."),
     CommandSpec("migrate", "agent_memory.cli.migrate:migrate", "Bring the database of DATABASE_URL to this version's schema."),
-    CommandSpec("import", "agent_memory.cli.imports:import_", "Load histories: JSONL, Claude Code transcripts, ChatGPT exports."),
+    CommandSpec(
+        "import", "agent_memory.cli.imports:import_", "Restore a bundle; load JSONL, Claude Code transcripts, ChatGPT exports."
+    ),
+    CommandSpec(
+        "export", "agent_memory.cli.exports:export", "Write everything, or one namespace or user, as a bundle to restore elsewhere."
+    ),
     CommandSpec("demo", "agent_memory.cli.demo:demo", "Start everything, import a sample history, search it, stop again."),
     CommandSpec("search", "agent_memory.cli.search:search", "Search long-term memories."),
     CommandSpec("delete", "agent_memory.cli.delete:app", "Delete long-term memories, or the working memory of a session."),

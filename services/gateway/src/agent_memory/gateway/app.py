@@ -30,6 +30,7 @@ from agent_memory.eventlog.said import SaidReader
 from agent_memory.eventlog.tokens import TokenStore
 from agent_memory.gateway.auth import Authenticate, disabled
 from agent_memory.gateway.auth_tokens import TokenAuthentication
+from agent_memory.gateway.bundles import LogBundles
 from agent_memory.gateway.bus import RedisCommandBus
 from agent_memory.gateway.compaction import RedisCompaction
 from agent_memory.gateway.contents import LoggedContents
@@ -43,6 +44,7 @@ from agent_memory.gateway.past import LogPast
 from agent_memory.gateway.pipelined import JoiningRedis
 from agent_memory.gateway.ports import (
     WORKING_MEMORY,
+    Bundles,
     Checks,
     CommandBus,
     Compaction,
@@ -71,10 +73,10 @@ from agent_memory.gateway.working_search import WorkingSearch
 from agent_memory.readmodels.contents import zones_of
 from agent_memory.readmodels.contents_reads import TableOfContents
 from agent_memory.readmodels.search import MemorySearch, TimelineSearch
-from agent_memory.readmodels.sessions import SessionLog, SessionReader
+from agent_memory.readmodels.sessions import SessionLog, SessionReader, SessionWriter
 from agent_memory.runtime import logging, telemetry, tracing
 from agent_memory.runtime.broker import replica_name
-from agent_memory.runtime.embed import create_query_embedder
+from agent_memory.runtime.embed import create_query_embedder, vector_identity
 from agent_memory.runtime.job_settings import jobs_of
 from agent_memory.runtime.llm import Completer, Unconfigured, create_completer
 from agent_memory.runtime.metrics_server import Check
@@ -103,6 +105,7 @@ def create_gateway(
     contents: Contents,
     views: SummaryViews,
     jobs: Jobs,
+    bundles: Bundles,
     embedder: Embedder,
     projections: Projections,
     checks: Checks,
@@ -128,6 +131,7 @@ def create_gateway(
         contents=contents,
         views=views,
         jobs=jobs,
+        bundles=bundles,
         embedder=embedder,
         projections=projections,
         checks=checks,
@@ -215,6 +219,7 @@ async def connected(settings: Settings, auth: AuthSettings) -> AsyncIterator[Gat
             jobs=ScheduledJobs(
                 jobs_of(settings), redis, newest, bus, projections, patience=settings.read_wait_seconds, clock=utc_now
             ),
+            bundles=LogBundles(settings.database_url, SessionWriter(views_redis), model=vector_identity(settings)[0]),
             embedder=embedder,
             completer=completer,
             projections=projections,

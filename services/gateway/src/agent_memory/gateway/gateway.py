@@ -7,6 +7,7 @@ import msgspec
 
 from agent_memory.gateway.auth import Authenticate
 from agent_memory.gateway.ports import (
+    Bundles,
     Checks,
     CommandBus,
     Compaction,
@@ -48,6 +49,7 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
     summaries: Summaries
     views: SummaryViews
     jobs: Jobs
+    bundles: Bundles
     memories: Memories
     working: WorkingMemories
     timeline: Timeline

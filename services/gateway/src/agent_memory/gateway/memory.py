@@ -16,6 +16,7 @@ from agent_memory.contracts.records import MemoryRecord, Reach, Scope, TimelineE
 from agent_memory.contracts.replies import AnyReply, ReplyEnvelope
 from agent_memory.eventlog.reader import EventPage, SessionPage
 from agent_memory.gateway.gateway import utc_now
+from agent_memory.gateway.memory_bundles import MemoryBundles
 from agent_memory.gateway.memory_contents import MemoryContents
 from agent_memory.gateway.memory_jobs import MemoryJobs
 from agent_memory.gateway.memory_views import MemoryViews
@@ -94,6 +95,7 @@ class MemorySystem:
             "contents": self.contents,
             "views": MemoryViews(self.sent),
             "jobs": MemoryJobs(self),
+            "bundles": MemoryBundles(),
             "projections": MemoryProjections(self),
             "checks": {"everything": all_well},
         }

@@ -1,10 +1,11 @@
 """What the gateway needs from outside. Implementations come as arguments to `create_app`."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
 
+from agent_memory.contracts.bundles import Restored
 from agent_memory.contracts.commands import AnyCommand
 from agent_memory.contracts.compaction import Compacted
 from agent_memory.contracts.envelope import EventEnvelope
@@ -265,6 +266,20 @@ class Jobs(Protocol):
 
     async def run_now(self, job: str, **about: str) -> Answer:
         """Have it run at once, paused or not. Raises Conflict ("Job is running: <name>") while a run goes on."""
+        ...
+
+
+class Bundles(Protocol):
+    """All that the log holds of a tenant, carried elsewhere and back. Raises Unavailable when the log cannot be reached."""
+
+    def exported(
+        self, tenant: str, *, namespace: str | None, user_id: str | None, embeddings: bool, answers: bool
+    ) -> AsyncGenerator[bytes, None]:
+        """A bundle in pieces. None leaves namespace or user open. Raises Refused for answers that cannot be told apart."""
+        ...
+
+    async def restored(self, tenant: str, chunks: AsyncIterator[bytes], *, dry_run: bool) -> Restored:
+        """Takes a bundle in, or nothing of it. Raises Refused for one that is not whole, Conflict where the log differs."""
         ...
 
 

@@ -13,8 +13,8 @@ from agent_memory.runtime import telemetry
 PRINCIPAL = "agent_memory.principal"
 OPEN = frozenset({"/v1/health", "/health", "/ready", "/docs", "/redoc", "/openapi.json", "/docs/oauth2-redirect"})
 """Paths that need no credential: whether it is alive and ready, and what can be asked. They tell nothing of what is stored."""
-ADMIN = frozenset({"/metrics"})
-"""Figures of the whole process, whichever tenant they come from."""
+ADMIN = frozenset({"/metrics", "/v1/bundle"})
+"""Figures of the whole process, whichever tenant they come from; all that is stored of a tenant, at once."""
 ADMIN_WRITES = "/v1/scheduler/"
 """What begins so belongs to the whole system: only reading it needs no more than elsewhere."""
 READING_POSTS = frozenset(

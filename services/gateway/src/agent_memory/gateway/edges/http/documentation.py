@@ -10,6 +10,7 @@ import msgspec
 from litestar import get
 from litestar.types import ASGIApp
 
+from agent_memory.contracts.bundles import Restored
 from agent_memory.contracts.jobs import SchedulerStatus
 from agent_memory.contracts.records import MemoryRecord, SummaryView, Task
 from agent_memory.contracts.toc import TocNode
@@ -163,6 +164,15 @@ OPERATIONS: Sequence[Operation] = (
     Operation("post", f"{_JOB}/pause", "Pass over what comes due of a job (admin)", shapes.Status),
     Operation("post", f"{_JOB}/resume", "Run again what comes due of a job (admin)", shapes.Status),
     Operation("post", f"{_JOB}/run", "Have a job run at once (admin)", shapes.Status),
+    Operation(
+        "get",
+        "/v1/bundle",
+        "All that is stored, as lines of JSON that can be restored elsewhere (admin)",
+        str,
+        None,
+        {**SCOPE, "embeddings": "boolean", "answers": "boolean"},
+    ),
+    Operation("post", "/v1/bundle", "Restore a bundle, sent as it was got (admin)", Restored, None, {"dry_run": "boolean"}),
     Operation("get", "/v1/health", "Whether the process is alive", shapes.Health),
     Operation("get", "/ready", "Whether requests can be answered; 503 and what is missing if not", shapes.Ready),
     Operation("get", "/v1/status", "How far every projection is", shapes.StatusAnswer),

@@ -13,6 +13,7 @@ from agent_memory.contracts.errors import Invalid, MemoryFault, TooLarge
 from agent_memory.gateway.edges.http import (
     documentation,
     errors,
+    routes_bundle,
     routes_events,
     routes_forget,
     routes_memories,
@@ -47,6 +48,7 @@ def routes() -> list[Any]:
         *routes_views.handlers(),
         *routes_timeline.handlers(),
         *routes_scheduler.handlers(),
+        *routes_bundle.handlers(),
         *routes_operations.handlers(),
         *documentation.handlers(),
     ]

@@ -1,6 +1,8 @@
 """Answers as bytes. What the views hold is JSON already, so most answers are put together without decoding anything."""
 
-from collections.abc import Mapping, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from datetime import datetime
 from typing import Any, cast
 
@@ -37,6 +39,36 @@ class Answered:
         await send({"type": "http.response.start", "status": self.status, "headers": self.headers})
         body = b"" if cast(Any, scope)["method"] == "HEAD" else self.body
         await send({"type": "http.response.body", "body": body, "more_body": False})
+
+
+class Streamed:
+    """An answer that is sent as it is made. When that fails the connection breaks: nobody takes a part for the whole."""
+
+    def __init__(self, pieces: AsyncGenerator[bytes, None], first: bytes, *, kind: bytes) -> None:
+        """`first`: the first of the pieces, taken before anything is sent, while an error can still be told."""
+        self._pieces = pieces
+        self._first = first
+        self._kind = kind
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = [(b"content-type", self._kind)]
+        gone = asyncio.ensure_future(_disconnected(receive))
+        try:
+            async with aclosing(self._pieces) as pieces:
+                await send({"type": "http.response.start", "status": 200, "headers": headers})
+                await send({"type": "http.response.body", "body": self._first, "more_body": True})
+                async for piece in pieces:
+                    if gone.done():
+                        return
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
+                await send({"type": "http.response.body", "body": b"", "more_body": False})
+        finally:
+            gone.cancel()
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
 
 
 def at(position: int) -> dict[bytes, bytes]:
