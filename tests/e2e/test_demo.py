@@ -90,9 +90,12 @@ def test_a_demo_that_is_interrupted_leaves_nothing_behind_either(folder: Path) -
 def test_a_second_demo_on_the_same_server_adds_nothing(stack: Stack) -> None:
     url = stack.http_urls[0]
     first, second = (
-        subprocess.run([*ARGV, "demo", "--url", url], capture_output=True, text=True, check=False, timeout=200) for _ in range(2)
+        subprocess.run([*ARGV, "demo", "--url", url, *options], capture_output=True, text=True, check=False, timeout=200)
+        for options in (["--json"], [])
     )
     assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
+    told = json.loads(first.stdout)
+    assert (told["tally"]["created"], told["session"]["session_id"]) == (482, "2025-10-16-not-walnuts")
     assert "482 of them were known already" in second.stdout
     assert f"curl -s {url}/v1/timeline/search" in second.stdout
 

@@ -51,7 +51,7 @@ def answers(url: str) -> bool:
 
 
 def test_up_in_the_background_is_ready_when_it_returns_and_down_leaves_nothing(home: Path) -> None:
-    started = command(home, "up", "--detach")
+    started = command(home, "up", "--detach", "--json")
     assert started.returncode == 0, started.stderr
     try:
         shown = command(home, "status", "--json")
@@ -59,17 +59,17 @@ def test_up_in_the_background_is_ready_when_it_returns_and_down_leaves_nothing(h
         again = command(home, "up", "--detach")
         table = command(home, "status")
     finally:
-        stopped = command(home, "down")
+        stopped = command(home, "down", "--json")
 
     names = {process["name"] for process in seen["processes"]}
     assert shown.returncode == 0
     assert {"supervisor", "nursery", "postgres", "redis", *(service.name for service in SERVICES)} == names
     assert all(process["ready"] and process["memory_bytes"] > 0 for process in seen["processes"])
-    assert seen["http_urls"][0] in started.stdout
+    assert (json.loads(started.stdout)["http_urls"], json.loads(started.stdout)["ready"]) == (seen["http_urls"], True)
     assert "gateway" in table.stdout
     assert again.returncode == 1
     assert "already runs" in again.stderr
-    assert stopped.returncode == 0
+    assert (stopped.returncode, json.loads(stopped.stdout)) == (0, {"home": str(home), "stopped": True})
     assert not [process["name"] for process in seen["processes"] if birth(process["pid"])]
 
 

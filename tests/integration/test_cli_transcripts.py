@@ -109,8 +109,16 @@ def test_a_token_is_removed_as_documented(typed: Typed) -> None:
     assert [one["description"] for one in typed("token", "list", "--json").json] == ["API access token"]
 
 
-def test_a_database_that_is_not_there_is_told_in_one_line(typed: Typed, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "command", [["token", "list"], ["events", "tail"], ["doctor"], ["dead-letters", "list"], ["rebuild-index"], ["rebuild-toc"]]
+)
+def test_servers_that_do_not_answer_are_told_in_one_line_with_a_hint(
+    typed: Typed, monkeypatch: pytest.MonkeyPatch, command: list[str]
+) -> None:
     monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
-    ran = typed("token", "list")
-    assert (ran.code, ran.out, ran.err.count("\n")) == (1, "", 2)
-    assert ran.err.startswith("error: ")
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1")
+    ran = typed(*command)
+    assert (ran.code, ran.out) == (3, "")
+    error, hint = ran.err.splitlines()
+    assert error.startswith("error: ")
+    assert hint.startswith("  hint: ")

@@ -51,9 +51,9 @@ async def test_where_nothing_runs_it_says_so(home: Path) -> None:
 async def test_a_server_that_does_not_answer_is_named(system: SmallSystem) -> None:
     no_redis = await told(**{**here(system), "REDIS_URL": "redis://127.0.0.1:1/0"})
     no_postgres = await told(**{**here(system), "DATABASE_URL": "postgresql://127.0.0.1:1/x"})
-    assert (no_redis.returncode, no_redis.stderr.count("\n")) == (1, 1)
+    assert (no_redis.returncode, no_redis.stderr.count("\n")) == (3, 2)
     assert "Redis does not answer" in no_redis.stderr
-    assert (no_postgres.returncode, "Postgres does not answer" in no_postgres.stderr) == (1, True)
+    assert (no_postgres.returncode, "Postgres does not answer" in no_postgres.stderr) == (3, True)
 
 
 async def test_it_shows_servers_settings_lag_and_who_is_alive(system: SmallSystem) -> None:

@@ -82,7 +82,8 @@ def test_settings_that_do_not_exist_are_made(tmp_path: Path) -> None:
     file = tmp_path / "settings.json"
     run("install", "claude-code", "--settings", str(file))
     assert set(json.loads(file.read_text())["hooks"]) == set(HOOKS)
-    run("uninstall", "claude-code", "--settings", str(file))
+    told = json.loads(run("uninstall", "claude-code", "--settings", str(file), "--json"))
+    assert told == {"settings": str(file), "changed": True, "dry_run": False, "after": {}}
     assert json.loads(file.read_text()) == {}
 
 

@@ -15,6 +15,7 @@ from agent_memory.embedded.errors import StackError
 from agent_memory.runtime.settings import SettingsError
 
 INTERRUPTED = 130
+NOT_ANSWERING = 3
 SERVERS = {"psycopg": ("Postgres", "DATABASE_URL"), "psycopg_pool": ("Postgres", "DATABASE_URL"), "redis": ("Redis", "REDIS_URL")}
 
 
@@ -76,6 +77,7 @@ def _explain(error: Exception, program: str) -> int:
             complain(text, "correct it in the environment or in .env")
         case Unavailable():
             complain(error.detail, f"`{program} status` shows what runs here; DATABASE_URL and REDIS_URL name other servers")
+            return NOT_ANSWERING
         case MemoryFault():
             complain(error.detail)
         case _ if driver in SERVERS:
@@ -83,6 +85,7 @@ def _explain(error: Exception, program: str) -> int:
                 f"{SERVERS[driver][0]} cannot be used: {text}",
                 f"{SERVERS[driver][1]} names it; `{program} status` shows what runs here",
             )
+            return NOT_ANSWERING
         case _:
             complain(f"{type(error).__name__}: {text}", f"`{program} --debug COMMAND` shows where it comes from")
     return 1

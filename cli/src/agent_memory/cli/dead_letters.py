@@ -10,8 +10,8 @@ import typer
 from redis import Redis
 from redis.exceptions import RedisError
 
-from agent_memory.cli.output import CommandError, console
-from agent_memory.cli.reach import servers
+from agent_memory.cli.output import AsJson, CommandError, console, print_json
+from agent_memory.cli.reach import NOT_RUNNING, servers
 from agent_memory.contracts.streams import COMMANDS, DATA_FIELD, DEAD_LETTERS, EVENTS, PROJECTIONS, SEQUENCE_FIELD
 
 CHUNK = 500
@@ -62,8 +62,8 @@ def list_(
 
 
 @app.command()
-def show(letter_id: Annotated[str, typer.Argument(metavar="ID")]) -> None:
-    """Show one dead letter with the whole message, as JSON."""
+def show(letter_id: Annotated[str, typer.Argument(metavar="ID")], as_json: AsJson = True) -> None:
+    """Show one dead letter with the whole message, always as JSON."""
     (letter,) = _wanted(_redis(), [letter_id])
     print(msgspec.json.format(_as_json(letter)))
 
@@ -73,13 +73,14 @@ def replay(
     ids: Annotated[list[str] | None, typer.Argument(metavar="[ID]...")] = None,
     everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
     group: Annotated[str | None, typer.Option(help="With --all: only those of this consumer group.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Hand messages to their consumer again. What fails again becomes a dead letter again."""
     redis = _redis()
     letters = _wanted(redis, ids or (), everything=everything, group=group)
     for letter in letters:
         _replay(redis, letter)
-    print(f"replayed {len(letters)}")
+    _tell("replayed", letters, as_json)
 
 
 @app.command()
@@ -88,15 +89,23 @@ def drop(
     everything: Annotated[bool, typer.Option("--all", help="All of them.")] = False,
     group: Annotated[str | None, typer.Option(help="With --all: only those of this consumer group.")] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Forget messages for good. The log keeps its events; the view that could not take them stays without them."""
     redis = _redis()
     letters = _wanted(redis, ids or (), everything=everything, group=group)
     if everything and letters and not yes:
-        typer.confirm(f"Drop {len(letters)} dead letters?", abort=True)
+        typer.confirm(f"Drop {len(letters)} dead letters?", abort=True, err=as_json)
     if letters:
         redis.xdel(DEAD_LETTERS, *[letter.id for letter in letters])
-    print(f"dropped {len(letters)}")
+    _tell("dropped", letters, as_json)
+
+
+def _tell(done: str, letters: Sequence[Letter], as_json: bool) -> None:
+    if as_json:
+        print_json({done: [letter.id for letter in letters]})
+    else:
+        print(f"{done} {len(letters)}")
 
 
 def _redis() -> Redis:
@@ -104,7 +113,8 @@ def _redis() -> Redis:
     try:
         redis.ping()
     except (RedisError, OSError) as error:
-        raise CommandError(f"Redis does not answer: {error}", hint="`agent-memory status` shows what runs") from error
+        hint = "`agent-memory status` shows what runs; REDIS_URL names another"
+        raise CommandError(f"Redis does not answer: {error}", hint=hint, code=NOT_RUNNING) from error
     return redis
 
 

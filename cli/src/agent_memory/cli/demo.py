@@ -21,7 +21,7 @@ from agent_memory.cli.loading.lanes import send
 from agent_memory.cli.loading.reach import server_url, token
 from agent_memory.cli.loading.summary import Meter, counted, meter
 from agent_memory.cli.loading.tally import Tally
-from agent_memory.cli.output import CommandError, console
+from agent_memory.cli.output import AsJson, CommandError, console, note, print_json
 from agent_memory.cli.sample import history
 from agent_memory.client import MemoryClient, MemoryClientError
 from agent_memory.client.answers import Status
@@ -52,6 +52,7 @@ def demo(
         bool, typer.Option("--keep", help="Use the stack of AGENT_MEMORY_HOME, started when it does not run, and leave it up.")
     ] = False,
     url: Annotated[str | None, typer.Option("--url", help="Use this server, and start none.")] = None,
+    as_json: AsJson = False,
 ) -> None:
     """Start everything, import a sample history, search it, walk from a year down to the words, stop again.
 
@@ -62,11 +63,18 @@ def demo(
     began = time.monotonic()
     with _server(keep, url) as (address, lasting):
         if not lasting:
-            screen.print(f"Started Postgres, Redis and every service in {time.monotonic() - began:.1f} s.\n")
+            started = f"Started Postgres, Redis and every service in {time.monotonic() - began:.1f} s."
+            if as_json:
+                note(started)
+            else:
+                screen.print(f"{started}\n")
         try:
             findings = asyncio.run(_demonstrate(address))
         except MemoryClientError as error:
             raise CommandError(str(error)) from None
+        if as_json:
+            print_json(findings)
+            return
         show(screen, findings)
     show_further(screen, address, lasting=lasting, stops=keep)
 

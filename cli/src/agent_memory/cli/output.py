@@ -31,11 +31,11 @@ def callable_here(text: str) -> str:
 
 
 def complain(text: str, hint: str = "") -> None:
-    """An error, and what to do about it."""
+    """An error in one line, and what to do about it."""
     colour, plain = ("\x1b[31m", "\x1b[0m") if sys.stderr.isatty() else ("", "")
-    print(f"{colour}error:{plain} {text}", file=sys.stderr)
+    print(f"{colour}error:{plain} {' '.join(text.split())}", file=sys.stderr)
     if hint:
-        print(f"  hint: {callable_here(hint)}", file=sys.stderr)
+        print(f"  hint: {callable_here(' '.join(hint.split()))}", file=sys.stderr)
 
 
 def note(text: str) -> None:

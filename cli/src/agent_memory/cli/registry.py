@@ -39,5 +39,5 @@ COMMANDS = (
     CommandSpec("hooks", "agent_memory.cli.hooks.commands:app", "Record what coding agents do: install hooks, deliver what waits."),
     CommandSpec("token", "agent_memory.cli.tokens:app", "Who may come in: add, list, show, remove tokens."),
     CommandSpec("config", "agent_memory.cli.config:config", "Show every setting, where it comes from, and no secret."),
-    CommandSpec("version", "agent_memory.cli.stack:version", "Print the version."),
+    CommandSpec("version", "agent_memory.cli.version:version", "Print the version."),
 )

@@ -1,4 +1,4 @@
-"""The whole stack on this machine: up, down, status, version."""
+"""The whole stack on this machine: up, down, status."""
 
 import os
 import signal
@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from importlib.metadata import version as installed_version
 from pathlib import Path
 from typing import Annotated, NoReturn
 
@@ -30,6 +29,7 @@ STOP_SECONDS = 90.0
 
 def up(
     detach: Annotated[bool, typer.Option("--detach", "-d", help="Return when it is ready; it goes on in the background.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Start Postgres, Redis and every service on this machine.
 
@@ -37,25 +37,32 @@ def up(
     MCP_PORT say where to listen.
     """
     if detach:
-        _up_in_background(open_home(home_path(os.environ)))
+        home = open_home(home_path(os.environ))
+        note(f"starting in {home.path}")
+        announce(start_in_background(home, os.environ), "`agent-memory down` stops it.", as_json=as_json)
         return
-    serve(Stack(tell=note), lambda stack: announce(stack.state, "Ctrl-C stops it."), lambda: note("stopping"))
+    serve(Stack(tell=note), lambda stack: announce(stack.state, "Ctrl-C stops it.", as_json=as_json), lambda: note("stopping"))
 
 
-def down() -> None:
-    """Stop what `up` started, wherever that was typed."""
+def down(as_json: AsJson = False) -> None:
+    """Stop what `up` started, wherever that was typed. Also fine when nothing runs."""
     home = Home(path=home_path(os.environ))
     state = read_state(home)
-    if not is_held(home):
-        note(f"nothing runs in {home.path}")
-        return
+    ran = is_held(home)
+    if ran:
+        _stop(home, state)
+    note("stopped" if ran else f"nothing runs in {home.path}")
+    if as_json:
+        print_json({"home": str(home.path), "stopped": ran})
+
+
+def _stop(home: Home, state: StackState | None) -> None:
     if state is None or not state.alive:
         raise CommandError(f"something uses {home.path}, but it is not known what", hint=f"see what holds {home.lock}")
     stop_running(home, state)
-    note("stopped")
 
 
-def status(as_json: Annotated[bool, typer.Option("--json", help="Machine-readable.")] = False) -> None:
+def status(as_json: AsJson = False) -> None:
     """Show each process: port, memory, restarts, ready or not.
 
     Exit code 0 when all is ready, 1 when something is not, 3 when nothing runs.
@@ -71,20 +78,6 @@ def status(as_json: Annotated[bool, typer.Option("--json", help="Machine-readabl
         _print_status(found)
     if not found.ready:
         raise SystemExit(1)
-
-
-def version(as_json: AsJson = False) -> None:
-    """Print the version."""
-    number = installed_version("agent-memory")
-    if as_json:
-        print_json({"version": number})
-    else:
-        print(f"agent-memory version {number}")
-
-
-def _up_in_background(home: Home) -> None:
-    note(f"starting in {home.path}")
-    announce(start_in_background(home, os.environ), "`agent-memory down` stops it.")
 
 
 def start_in_background(home: Home, environment: Mapping[str, str]) -> StackState:
@@ -138,13 +131,20 @@ def _await_ready(home: Home, process: "subprocess.Popen[bytes]") -> StackState |
     return None
 
 
-def announce(state: StackState, how_to_stop: str) -> None:
+def announce(state: StackState, how_to_stop: str, *, as_json: bool = False) -> None:
     """Says where a stack that has started is reached, and delivers what hooks kept for it."""
+    if as_json:
+        print(look(state).as_json(), flush=True)
+    else:
+        _announce(state, how_to_stop)
+    deliver_waiting(Path(state.home), f"http://127.0.0.1:{state.grpc_port}", token(os.environ))
+
+
+def _announce(state: StackState, how_to_stop: str) -> None:
     for url in state.http_urls:
         print(f"HTTP  {url}  (documentation: {url}/docs)")
     print(f"data  {state.home}" + ("" if not _elsewhere(state) else f"  (Postgres: {state.postgres_data})"))
     print(f"Ready. {callable_here(how_to_stop)}", flush=True)
-    deliver_waiting(Path(state.home), f"http://127.0.0.1:{state.grpc_port}", token(os.environ))
 
 
 def _elsewhere(state: StackState) -> bool:

@@ -16,7 +16,7 @@ from agent_memory.cli.daemon.settings import BadConfig, DaemonSettings, load_set
 from agent_memory.cli.hooks.claude_settings import PROGRAM, BadSettings, installed, with_hooks, without_hooks
 from agent_memory.cli.hooks.delivery import Delivery, Server, connected, flush
 from agent_memory.cli.hooks.spool import Spool, spool_of
-from agent_memory.cli.output import CommandError, note
+from agent_memory.cli.output import AsJson, CommandError, note, print_json
 from agent_memory.client.errors import MemoryClientError
 
 AGENT = "claude-code"
@@ -29,7 +29,6 @@ SettingsFile = Annotated[
     Path | None, typer.Option("--settings", help="Its settings; default ~/.claude/settings.json.", show_default=False)
 ]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Show what would change, change nothing.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Machine-readable.")]
 
 
 @app.command("install")
@@ -38,20 +37,21 @@ def install(
     dry_run: DryRun = False,
     settings: SettingsFile = None,
     program: Annotated[str, typer.Option("--program", help="The hook program; default the one of this installation.")] = "",
+    as_json: AsJson = False,
 ) -> None:
     """Have every session recorded from now on. What else is in the settings stays, and the file from before is kept beside it."""
     file = _settings_of(agent, settings)
     before = _read(file)
     command = f"{shlex.quote(program or _program())} --agent {AGENT}"
-    _change(file, before, _changed(file, lambda: with_hooks(before, command)), dry_run)
+    _change(file, before, _changed(file, lambda: with_hooks(before, command)), dry_run, as_json)
 
 
 @app.command("uninstall")
-def uninstall(agent: AgentName, dry_run: DryRun = False, settings: SettingsFile = None) -> None:
+def uninstall(agent: AgentName, dry_run: DryRun = False, settings: SettingsFile = None, as_json: AsJson = False) -> None:
     """Take our hooks out again, and nothing else."""
     file = _settings_of(agent, settings)
     before = _read(file)
-    _change(file, before, _changed(file, lambda: without_hooks(before)), dry_run)
+    _change(file, before, _changed(file, lambda: without_hooks(before)), dry_run, as_json)
 
 
 @app.command("status")
@@ -159,19 +159,22 @@ def _changed(file: Path, change: Any) -> dict[str, Any]:
     return changed
 
 
-def _change(file: Path, before: dict[str, Any], after: dict[str, Any], dry_run: bool) -> None:
-    if before == after:
+def _change(file: Path, before: dict[str, Any], after: dict[str, Any], dry_run: bool, as_json: bool) -> None:
+    changed = before != after
+    if changed and not dry_run:
+        try:
+            _write(file, _text(after))
+        except OSError as error:
+            raise CommandError(f"{file} cannot be written: {error.strerror}") from None
+    if as_json:
+        print_json({"settings": str(file), "changed": changed, "dry_run": dry_run, "after": after})
+    elif not changed:
         print(f"{file} is as it should be")
-        return
-    if dry_run:
+    elif dry_run:
         old, new = (_text(settings).splitlines() if settings else [] for settings in (before, after))
         print("\n".join(difflib.unified_diff(old, new, str(file), f"{file} (new)", lineterm="")))
-        return
-    try:
-        _write(file, _text(after))
-    except OSError as error:
-        raise CommandError(f"{file} cannot be written: {error.strerror}") from None
-    print(f"changed {file}")
+    else:
+        print(f"changed {file}")
 
 
 def _write(file: Path, text: str) -> None:

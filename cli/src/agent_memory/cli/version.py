@@ -1,0 +1,14 @@
+"""`agent-memory version`."""
+
+from importlib.metadata import version as installed_version
+
+from agent_memory.cli.output import AsJson, print_json
+
+
+def version(as_json: AsJson = False) -> None:
+    """Print the version."""
+    number = installed_version("agent-memory")
+    if as_json:
+        print_json({"version": number})
+    else:
+        print(f"agent-memory version {number}")
