@@ -1,5 +1,6 @@
 """Long-term memory through the official client."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -8,6 +9,8 @@ from agent_memory_client import ForgetPolicy, ForgetResponse, MemoryAPIClient
 from agent_memory_client.exceptions import MemoryNotFoundError, MemoryServerError, MemoryValidationError
 from agent_memory_client.models import ClientMemoryRecord, ExtractedMemoryRecord, MemoryRecord, RecencyConfig, WorkingMemory
 from ulid import ULID
+
+from agent_memory.client import MemoryClient
 
 pytestmark = pytest.mark.filterwarnings("ignore:get_working_memory is deprecated:DeprecationWarning")
 
@@ -102,6 +105,20 @@ async def test_an_exact_duplicate_is_one_memory_unless_duplicates_are_wanted(cli
         await client.create_long_term_memory([memory("said twice", id=f"{namespace}-{number}")])
         await client.create_long_term_memory([memory("kept twice", id=f"{namespace}-k{number}")], deduplicate=False)
     assert await texts(client) == ["kept twice", "kept twice", "said twice"]
+
+
+async def test_whoever_stores_what_is_known_is_told_its_id(gateway_url: str, namespace: str) -> None:
+    async with MemoryClient(gateway_url, namespace=namespace) as ours:
+
+        async def kept(number: int) -> list[str]:
+            given = {f"{namespace}-{number}": "said often", f"{namespace}-n{number}": f"number {number}"}
+            stored = await ours.create_long_term_memory([{"id": id_, "text": text} for id_, text in given.items()])
+            return stored.memory_ids or list(given)
+
+        told = await asyncio.gather(*map(kept, range(16)))
+        assert {second for _, second in told} == {f"{namespace}-n{number}" for number in range(16)}
+        (survivor,) = {first for first, _ in told}
+        assert (await ours.get_long_term_memory(survivor)).text == "said often"
 
 
 async def test_what_cannot_be_stored_is_refused(client: MemoryAPIClient) -> None:

@@ -45,7 +45,7 @@ def system() -> MemorySystem:
     return MemorySystem()
 
 
-@pytest.mark.parametrize("path", ["/v1/health", "/v1/health/", "/health", "/ready", "/docs", "/openapi.json"])
+@pytest.mark.parametrize("path", ["/v1/health", "/v1/health/", "/health", "/ready", "/docs", "/redoc", "/openapi.json"])
 async def test_what_is_open_is_open_to_everybody(system: MemorySystem, path: str) -> None:
     async with door(system, Unauthorized("who?")) as client:
         assert (await client.get(path)).status_code == 200

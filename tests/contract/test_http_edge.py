@@ -342,11 +342,12 @@ async def test_the_documentation_names_every_route_and_needs_no_network(http: As
     }
     ends = re.compile("/(messages|memory|history|unmerge)$")  # of paths whose id may hold slashes: the route sees to them
     shown = {(method, ends.sub("", path)) for method, path in documented}
-    aliases = {("GET", "/openapi.json"), ("GET", "/docs")} | {
+    aliases = {("GET", "/openapi.json"), ("GET", "/docs"), ("GET", "/redoc")} | {
         (method, f"/v1/long-term-memory/{word}") for method in ("GET", "PATCH") for word in ("search", "forget", "compact")
     }
     assert served - aliases == shown
     page = (await http.get("/docs")).text
+    assert (await http.get("/redoc")).text == page
     assert "src=" not in page
     assert "http://" not in page
     assert "https://" not in page

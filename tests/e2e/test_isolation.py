@@ -257,7 +257,9 @@ def test_a_memory_id_that_is_taken_keeps_standing_for_its_owner(system: System) 
     for user, token in tokens.items():
         memory = {"id": "wanted", "text": f"belongs to {user}"}
         headers = {"authorization": f"Bearer {token}"}
-        assert system.client.post("/v1/long-term-memory/", json={"memories": [memory]}, headers=headers).status_code == 200
+        answer = system.client.post("/v1/long-term-memory/", json={"memories": [memory]}, headers=headers)
+        assert answer.status_code == 200
+        assert ("memory_ids" in answer.json()) == (user == "two")  # who did not get the id is told which it is instead
     system.caught_up()
     for user, token in tokens.items():
         headers = {"authorization": f"Bearer {token}"}

@@ -106,6 +106,14 @@ class Written(Answered, frozen=True, kw_only=True):
     position: int = 0
 
 
+class Stored(Written, frozen=True, kw_only=True):
+    """Stored. `memory_ids`, where one is kept under another id than the one that was given (another memory says the same): the ids
+    of all, in their order; otherwise empty.
+    """
+
+    memory_ids: list[str] = []
+
+
 class Deleted(Answered, frozen=True, kw_only=True):
     """How many of the given ids existed and are gone now."""
 

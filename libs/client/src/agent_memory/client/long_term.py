@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import msgspec
 
-from agent_memory.client.answers import Deleted, Memory, MemoryHits, Written
+from agent_memory.client.answers import Deleted, Memory, MemoryHits, Stored, Written
 from agent_memory.client.exchange import exchange, fetch, new_key, read
 from agent_memory.client.program import Caller, Program, Request, params, path
 from agent_memory.contracts.queries import MemoryFilters, SearchMode
@@ -20,7 +20,7 @@ def create_long_term_memory(
     *,
     deduplicate: bool = True,
     idempotency_key: str | None = None,
-) -> Program[Written]:
+) -> Program[Stored]:
     """Store memories (`text`, maybe `id`, `topics`, `memory_type` …). One without an id gets one. Raises InvalidRequest."""
     records = [_owned(memory, caller) for memory in memories]
     request = Request(
@@ -30,7 +30,7 @@ def create_long_term_memory(
         idempotency_key=new_key(idempotency_key),
     )
     answer = yield from exchange(request, caller.retry)
-    return msgspec.structs.replace(read(answer, Written), position=answer.position)
+    return msgspec.structs.replace(read(answer, Stored), position=answer.position)
 
 
 def get_long_term_memory(caller: Caller, memory_id: str, *, min_position: int | None = None) -> Program[Memory]:

@@ -1,4 +1,4 @@
-"""/openapi.json and /docs: made once from one table of operations. The page needs no script and no network."""
+"""/openapi.json and /docs (and /redoc): made once from one table of operations. The page needs no script and no network."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -63,7 +63,9 @@ UNVERSIONED: Sequence[Operation] = (
         {"user_id": "string", "model_name": "string", "context_window_max": "integer"},
     ),
     Operation("delete", _OLD_SESSION, "Forget a session's working memory, for older clients", shapes.Status, None, SCOPE),
-    Operation("post", "/long-term-memory", "Create or replace memories, for older clients", shapes.Status, shapes.MemoriesBody),
+    Operation(
+        "post", "/long-term-memory", "Create or replace memories, for older clients", shapes.MemoriesAnswer, shapes.MemoriesBody
+    ),
     Operation(
         "post",
         "/long-term-memory/search",
@@ -126,7 +128,7 @@ OPERATIONS: Sequence[Operation] = (
     ),
     Operation("delete", _SESSION, "Forget a session's working memory", shapes.Status, None, SCOPE),
     Operation("post", f"{_SESSION}/messages", "Append messages", shapes.MessagesAnswer, shapes.MessagesBody, SCOPE),
-    Operation("post", _MEMORIES, "Create or replace memories", shapes.Status, shapes.MemoriesBody),
+    Operation("post", _MEMORIES, "Create or replace memories", shapes.MemoriesAnswer, shapes.MemoriesBody),
     Operation("delete", _MEMORIES, "Forget memories by id", shapes.Status, None, {"memory_ids": "array"}),
     Operation("get", _MEMORY, "One memory, now or as of a time or log position", MemoryRecord, None, {**AS_OF, **POSITION}),
     Operation("get", f"{_MEMORY}/history", "What happened to a memory", shapes.MemoryHistory, None, POSITION),
@@ -266,7 +268,7 @@ async def get_openapi(request: HttpRequest) -> ASGIApp:
     return Answered(openapi())
 
 
-@get("/docs", status_code=200)
+@get(["/docs", "/redoc"], status_code=200)
 async def get_docs(request: HttpRequest) -> ASGIApp:
     """The documentation page."""
     return Answered(page(), kind=b"text/html; charset=utf-8")

@@ -5,10 +5,11 @@ from typing import Any, cast
 from litestar import delete, get, patch, post
 from litestar.types import ASGIApp
 
+from agent_memory.contracts.codec import encode
 from agent_memory.contracts.commands import ForgetMemories
 from agent_memory.contracts.errors import NotFound
 from agent_memory.contracts.records import Scope
-from agent_memory.contracts.replies import MemoriesForgotten, MemoryChanged
+from agent_memory.contracts.replies import MemoriesForgotten, MemoriesStored, MemoryChanged
 from agent_memory.contracts.streams import MEMORY_INDEX
 from agent_memory.gateway.edges.http import fields, responses, routes_history, routes_unified
 from agent_memory.gateway.edges.http.body import decode
@@ -32,12 +33,16 @@ async def create_memories(request: HttpRequest) -> ASGIApp:
 
 
 async def stored(call: Call) -> Answered:
-    """What a POST of memories answers."""
+    """What a POST of memories answers: the ids under which they are kept as well, where these are not the ones that were given."""
     command = store_memories(await call.body(), call.problems, now=call.gateway.clock())
     if not command.memories:
         return Answered(b'{"status":"ok"}', headers=responses.at(0))
     answer = await call.ask(Scope(tenant=call.principal.tenant), command)
-    return Answered(b'{"status":"ok"}', headers=responses.at(answer.position))
+    kept = cast(MemoriesStored, answer.reply).memory_ids
+    body: dict[str, object] = {"status": "ok"}
+    if kept != [memory.id for memory in command.memories]:
+        body["memory_ids"] = kept
+    return Answered(encode(body), headers=responses.at(answer.position))
 
 
 @get(ONE, status_code=200)

@@ -223,6 +223,15 @@ class MemoriesBody(Shape, kw_only=True):
     deduplicate: bool = True
 
 
+class MemoriesAnswer(Shape, kw_only=True):
+    """Stored. `memory_ids` is there when a memory is kept under another id than the one that was given, because another memory says
+    the same, or because the id is somebody else's: one id per memory, in the order of the request.
+    """
+
+    status: str
+    memory_ids: list[str] = []
+
+
 class MemoryEdit(Shape, kw_only=True):
     """Fields to change; null means not given."""
 
