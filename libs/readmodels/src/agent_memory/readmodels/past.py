@@ -61,11 +61,13 @@ def memory_as_of(history: Iterable[EventEnvelope], moment: Moment) -> tuple[Memo
 def session_as_of(history: Sequence[EventEnvelope], moment: Moment, at_ms: int) -> tuple[SessionDocument, int] | None:
     """A session's working memory as it was, with the position of the last event in it; None when there was none then.
 
-    `at_ms`: the time of the moment, which tells whether the session had expired.
+    `at_ms`: the time of the moment, which tells whether the session had expired. What a command changed became visible at once, so
+    a position in the middle of its events shows none of it.
     """
     session, position = Session(), 0
+    unfinished = {event.causation_id for event in history if not moment.covers(event)} - {""}
     for event in history:
-        if moment.covers(event):
+        if moment.covers(event) and event.causation_id not in unfinished:
             evolve(session, decode_event(event.type, event.data), event.scope, event.recorded_ms)
             position = event.position
     if session.document is None or (session.expires_ms is not None and session.expires_ms <= at_ms):
