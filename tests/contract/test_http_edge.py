@@ -226,6 +226,14 @@ async def test_no_path_whatever_brings_the_server_down(http: AsyncClient, tail: 
         assert answer.status_code in (200, 400, 404, 405, 422)
 
 
+@pytest.mark.parametrize("path", ["//v1/working-memory/abc", "/v1//working-memory/abc", "/v1/working%2Dmemory/abc"])
+async def test_another_spelling_of_a_path_never_names_another_session(http: AsyncClient, system: MemorySystem, path: str) -> None:
+    for method, body in (("PUT", b"{}"), ("GET", b""), ("DELETE", b"")):
+        answer = await http.request(method, f"http://memory{path}", content=body)
+        assert (answer.status_code, answer.json()) == (404, {"detail": "Not Found"})
+    assert system.sent == []
+
+
 async def test_a_path_that_is_not_there_is_a_404(http: AsyncClient) -> None:
     answer = await http.get("/v1/nothing")
     assert (answer.status_code, answer.json()) == (404, {"detail": "Not Found"})

@@ -7,6 +7,7 @@ from typing import Any, cast
 from litestar import Request
 
 from agent_memory.contracts.commands import AnyCommand
+from agent_memory.contracts.errors import NotFound
 from agent_memory.contracts.records import Scope
 from agent_memory.gateway.auth import Principal
 from agent_memory.gateway.auth_held import held
@@ -52,8 +53,14 @@ class Call:
         return self.principal.scope(namespace, user_id)
 
     def id_in_path(self, prefix: bytes, field: str, *, suffix: bytes = b"") -> str:
-        """What the path names between prefix and suffix; one slash at the very end does not count."""
+        """What the path names between prefix and suffix; one slash at the very end does not count.
+
+        Raises NotFound for a prefix in another spelling (doubled slashes, percent signs), which the framework takes for the same:
+        where in it the id begins could only be guessed.
+        """
         raw: bytes = self.http["raw_path"].partition(b"?")[0]
+        if not raw.startswith(prefix):
+            raise NotFound("Not Found")
         raw = raw.removesuffix(b"/") if len(raw) > len(prefix) else raw
         found = path_part(raw[len(prefix) :].removesuffix(suffix), ("path", field), self.problems)
         self.problems.check()
