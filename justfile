@@ -91,11 +91,16 @@ fmt:
     ruff format .
     ruff check --fix .
 
-# Write docs/settings.md and docs/cli.md from the code
+# Write from the code what follows from it: docs/settings.md, docs/cli.md, and what Kubernetes is told
 [group('change')]
-docs:
+docs: manifests
     python docs/make_settings.py
     python docs/make_cli.py
+
+# Write the chart's schema, the README of its values and the plain manifests from the chart
+[group('change')]
+manifests:
+    python deploy/k8s/make.py
 
 # Generate the stubs of the gRPC contract from memory.proto
 [group('change')]

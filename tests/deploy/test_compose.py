@@ -2,28 +2,17 @@
 
 from typing import Any
 
-import msgspec
 import pytest
 
 from agent_memory.embedded.services import EMBEDDINGS, SERVICES
 from agent_memory.gateway.settings import check_open, load_auth, open_allowed
-from agent_memory.runtime.settings import Settings, SettingsError, load
-from agent_memory.runtime.settings.auth import AuthSettings, Switches
+from agent_memory.runtime.settings import SettingsError, load
 from support.composed import PASSWORDS, ROOT, ComposeError, composed, environment_of
+from support.known_settings import SETTINGS
 
 OURS = tuple(service.name for service in (*SERVICES, EMBEDDINGS))
 PROFILES = ("observability", "stub-model", "ops")
-LIBPQ = {"PGPASSWORD"}
 CLIENT = {"AGENT_MEMORY_URL", "AGENT_MEMORY_TOKEN"}
-SETTINGS = {
-    field.encode_name.upper() for kind in (Settings, AuthSettings, Switches) for field in msgspec.structs.fields(kind)
-} | LIBPQ
-DECIDED_BY_IMAGES = {
-    *("HOST", "PORT", "GRPC_ENABLED", "GRPC_HOST", "GRPC_PORT", "MCP_PORT", "METRICS_PORT", "SERVICE_REPLICA", "OTEL_SERVICE_NAME"),
-    *("GRPC_TLS_CERT_FILE", "GRPC_TLS_KEY_FILE", "GRPC_TLS_CLIENT_CA_FILE"),  # files that somebody has to mount
-    *("WORKING_MEMORY_REDIS_URL", "TOKEN_AUTH_ENABLED"),
-    *("TOPIC_MODEL_SOURCE", "TOPIC_MODEL", "NER_MODEL_SOURCE", "NER_MODEL"),  # need models that no image has
-}
 
 
 @pytest.fixture(scope="module")
@@ -52,12 +41,6 @@ def test_every_variable_of_our_services_is_a_real_setting(everything: dict[str, 
     unknown = {name: set(everything[name]["environment"]) - SETTINGS for name in (*OURS, "migrate")}
     assert unknown == {name: set() for name in unknown}
     assert set(everything["ops"]["environment"]) - SETTINGS == CLIENT
-
-
-def test_every_setting_can_be_put_into_dotenv_or_is_decided_by_the_image(everything: dict[str, Any]) -> None:
-    passed = {variable for name in OURS for variable in everything[name]["environment"]}
-    assert SETTINGS - passed == DECIDED_BY_IMAGES
-    assert passed & DECIDED_BY_IMAGES == set()
 
 
 @pytest.mark.parametrize("service", OURS)

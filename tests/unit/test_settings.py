@@ -1,11 +1,13 @@
 """Settings: as lax as applications are used to, and no further; every one documented and read by somebody."""
 
+import json
 import runpy
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pytest
+import yaml
 
 from agent_memory.cli.config import lines_of
 from agent_memory.runtime.llm import Unconfigured, create_completer
@@ -14,8 +16,16 @@ from agent_memory.runtime.settings import Settings, SettingsError, load
 from agent_memory.runtime.settings.accepted import Accepted
 from agent_memory.runtime.settings.auth import AuthSettings, Switches
 from agent_memory.runtime.settings.dotenv import adopt_dotenv, read_dotenv
+from support.known_settings import SETTINGS
 
-PROGRAM: dict[str, Any] = runpy.run_path(str(Path(__file__).parents[2] / "docs" / "make_settings.py"))
+ROOT = Path(__file__).parents[2]
+PROGRAM: dict[str, Any] = runpy.run_path(str(ROOT / "docs" / "make_settings.py"))
+DECIDED_BY_CONTAINERS = {
+    *("HOST", "PORT", "GRPC_ENABLED", "GRPC_HOST", "GRPC_PORT", "MCP_PORT", "METRICS_PORT", "SERVICE_REPLICA", "OTEL_SERVICE_NAME"),
+    *("GRPC_TLS_CERT_FILE", "GRPC_TLS_KEY_FILE", "GRPC_TLS_CLIENT_CA_FILE"),  # files that somebody has to mount
+    *("WORKING_MEMORY_REDIS_URL", "TOKEN_AUTH_ENABLED"),
+    *("TOPIC_MODEL_SOURCE", "TOPIC_MODEL", "NER_MODEL_SOURCE", "NER_MODEL"),  # need models that no image has
+}
 EVERYTHING = {
     field.name.upper() for struct in (Settings, AuthSettings, Switches, Accepted) for field in msgspec.structs.fields(struct)
 }
@@ -24,6 +34,14 @@ SECRET = "sk-of-nobody-at-all"
 
 def test_the_table_of_settings_is_current() -> None:
     assert PROGRAM["PAGE"].read_text() == PROGRAM["page"](), "python docs/make_settings.py"
+
+
+def test_every_setting_can_be_given_to_containers_or_is_decided_by_them() -> None:
+    compose = yaml.safe_load((ROOT / "compose.yaml").read_text())
+    passed = {name for service in compose["services"].values() for name in service.get("environment") or ()}
+    assert SETTINGS - passed == DECIDED_BY_CONTAINERS, "compose.yaml: put it beside those that the same services read"
+    chart = json.loads((ROOT / "deploy" / "k8s" / "chart" / "values.schema.json").read_text())
+    assert runpy.run_path(str(ROOT / "deploy" / "k8s" / "schema.py"))["schema"]() == chart, "run ./run docs"
 
 
 def test_every_setting_is_read_by_somebody() -> None:

@@ -4,6 +4,9 @@ import time
 from collections.abc import Callable
 
 from agent_memory.contracts.errors import Unavailable
+from agent_memory.runtime import telemetry
+
+CLOSED, HALF_OPEN, OPEN = 0, 1, 2
 
 
 class Breaker:
@@ -38,11 +41,13 @@ class Breaker:
         if self._probing:
             raise Unavailable(f"{self._name} failed {self._in_a_row} times in a row; it is being tried again now")
         self._probing = True
+        telemetry.BREAKER.labels(self._name).set(HALF_OPEN)
 
     def succeeded(self) -> None:
         """The attempt was answered: closed again."""
         self._in_a_row = 0
         self._probing = False
+        telemetry.BREAKER.labels(self._name).set(CLOSED)
 
     def failed(self) -> None:
         """The attempt failed in a way that says something about the provider."""
@@ -50,7 +55,9 @@ class Breaker:
         self._probing = False
         if self.open:
             self._open_until = self._clock() + self._cool_down
+            telemetry.BREAKER.labels(self._name).set(OPEN)
 
     def released(self) -> None:
         """The attempt ended without an answer either way."""
         self._probing = False
+        telemetry.BREAKER.labels(self._name).set(OPEN if self.open else CLOSED)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from agent_memory.runtime import telemetry
 from agent_memory.runtime.embed_tokens import Limits, requests, shortened
 from agent_memory.runtime.embed_vectors import EmbeddingRefused, EmbeddingUnusable, clean, packed
 from agent_memory.runtime.llm_litellm import Litellm
@@ -27,7 +28,9 @@ class LitellmEmbedder:
         ready = await asyncio.to_thread(lambda: [shortened(clean(text), LIMITS) for text in texts])
         found: list[bytes] = []
         for part in requests(ready, LIMITS):
-            rows = await self._litellm.embed([ready[at] for at in part], refused=EmbeddingRefused, dimensions=self._asked)
+            with telemetry.EMBED_SECONDS.labels(self.model).time():
+                rows = await self._litellm.embed([ready[at] for at in part], refused=EmbeddingRefused, dimensions=self._asked)
+            telemetry.EMBEDDED.labels("model").inc(len(part))
             if len(rows) != len(part) or any(len(row) != self.dimensions for row in rows):
                 lengths = sorted({len(row) for row in rows})
                 raise EmbeddingUnusable(

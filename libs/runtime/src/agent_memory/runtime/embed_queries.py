@@ -5,6 +5,7 @@ from collections import OrderedDict, deque
 from collections.abc import Sequence
 
 from agent_memory.contracts.errors import MemoryFault, Unavailable
+from agent_memory.runtime import telemetry
 from agent_memory.runtime.embed_vectors import Embedder, EmbeddingRefused
 
 Waiter = tuple[list[str], "asyncio.Future[list[bytes]]"]
@@ -111,6 +112,7 @@ class Remembering:
     async def embed(self, texts: Sequence[str]) -> list[bytes]:
         """One vector per text; only unknown texts are asked for."""
         found = {text: self._known[text] for text in texts if text in self._known}
+        telemetry.EMBEDDED.labels("cache").inc(len(found))
         unknown = [text for text in dict.fromkeys(texts) if text not in found]
         if unknown:
             found.update(zip(unknown, await self._inner.embed(unknown), strict=True))

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from agent_memory.runtime import telemetry
 from agent_memory.runtime.embed_tokens import Limits, requests, shortened, size
 from agent_memory.runtime.embed_vectors import EmbeddingRefused, EmbeddingUnusable, clean, packed
 from agent_memory.runtime.llm_http import ProviderHttp
@@ -77,7 +78,9 @@ class RemoteEmbedder:
         body: dict[str, Any] = {"input": texts, "model": self._name, "encoding_format": "base64"}
         if self._shorten:
             body["dimensions"] = self.dimensions
-        answered = await self._http.post("/embeddings", msgspec.json.encode(body), refused=EmbeddingRefused)
+        with telemetry.EMBED_SECONDS.labels(self.model).time():
+            answered = await self._http.post("/embeddings", msgspec.json.encode(body), refused=EmbeddingRefused)
+        telemetry.EMBEDDED.labels("model").inc(len(texts))
         return vectors(answered, len(texts), self.dimensions, self._http.where.name)
 
 

@@ -51,7 +51,6 @@ COMMANDS_REFUSED = _counter("commands_refused", "Commands answered with a fault"
 COMMANDS_REPEATED = _counter("commands_repeated", "Commands seen before: answered again, without a second effect", "command")
 EVENTS_ACCEPTED = _counter("events_accepted", "Events committed to the log", "type")
 APPEND_SECONDS = _histogram("append_seconds", "One transaction of the log, commit included", FAST)
-RELAY_SECONDS = _histogram("relay_seconds", "From commit to publication on the bus, per batch", FAST)
 RELAY_POSITION = _gauge("relay_position", "Last log position that was published on the bus")
 LOG_POSITION = _gauge("log_position", "Last committed log position, as this process knows it")
 
@@ -59,7 +58,6 @@ LOG_POSITION = _gauge("log_position", "Last committed log position, as this proc
 APPLIED = _counter("events_applied", "Events whose effect is in the view", "projection")
 SKIPPED = _counter("events_skipped", "Events that are of no interest to the projection", "projection")
 DEAD_LETTERED = _counter("dead_lettered", "Messages given up and kept for replay", "source", "error")
-IN_FLIGHT = _gauge("in_flight", "Events read but not yet accounted for", "projection")
 LAG = _gauge("projection_lag", "Positions between the end of the log and the checkpoint", "projection")
 PROJECT_SECONDS = _histogram("project_seconds", "Applying one batch to a view", SLOW, "projection")
 CATCHING_UP = _gauge("catching_up", "1 while a projection reads the log itself instead of the bus", "projection")

@@ -1,0 +1,139 @@
+{{- define "am.fullname" -}}
+{{- if contains .Chart.Name .Release.Name -}}
+{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name .Chart.Name | trunc 40 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "am.selector" -}}
+app.kubernetes.io/name: {{ .Chart.Name }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
+{{- define "am.labels" -}}
+{{ include "am.selector" . }}
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
+{{- end -}}
+
+{{/* Every service with its defaults filled in, as JSON. */}}
+{{- define "am.services" -}}
+{{- $found := dict -}}
+{{- range $name, $service := .Values.services -}}
+{{- $_ := set $found $name (mergeOverwrite (deepCopy $.Values.serviceDefaults) $service) -}}
+{{- end -}}
+{{- $found | toJson -}}
+{{- end -}}
+
+{{/* Image of a service. Takes root and name. */}}
+{{- define "am.image" -}}
+{{- $image := .root.Values.image -}}
+{{- printf "%s/%s-%s:%s" $image.registry $image.prefix .name (default .root.Chart.AppVersion $image.tag) -}}
+{{- with index $image.digests .name }}@{{ . }}{{ end -}}
+{{- end -}}
+
+{{- define "am.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: {{ . }}
+runAsGroup: {{ . }}
+fsGroup: {{ . }}
+seccompProfile: {type: RuntimeDefault}
+{{- end -}}
+
+{{- define "am.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities: {drop: [ALL]}
+{{- end -}}
+
+{{/* Where Postgres and Redis are, as environment. */}}
+{{- define "am.servers" -}}
+{{- $full := include "am.fullname" . -}}
+{{- if .Values.postgres.bundled }}
+- name: PGPASSWORD
+  valueFrom: {secretKeyRef: {name: {{ .Values.postgres.existingSecret }}, key: POSTGRES_PASSWORD}}
+- {name: DATABASE_URL, value: "postgresql://agent_memory@{{ $full }}-postgres:5432/agent_memory"}
+{{- else }}
+- name: DATABASE_URL
+  valueFrom: {secretKeyRef: {name: {{ .Values.postgres.existingSecret }}, key: DATABASE_URL}}
+{{- end }}
+{{- if .Values.redis.bundled }}
+- name: REDIS_PASSWORD
+  valueFrom: {secretKeyRef: {name: {{ .Values.redis.existingSecret }}, key: REDIS_PASSWORD}}
+- {name: REDIS_URL, value: "redis://:$(REDIS_PASSWORD)@{{ $full }}-redis:6379/0"}
+{{- else }}
+- name: REDIS_URL
+  valueFrom: {secretKeyRef: {name: {{ .Values.redis.existingSecret }}, key: REDIS_URL}}
+{{- end }}
+{{- end -}}
+
+{{/* What a service is told. Takes root, name and service. */}}
+{{- define "am.environment" -}}
+{{- $values := .root.Values -}}
+{{- $kind := .service.kind -}}
+{{- $told := dict -}}
+{{- if or (eq $kind "worker") (eq $kind "embeddings") -}}
+{{- $_ := set $told "HOST" "0.0.0.0" -}}
+{{- end -}}
+{{- if eq $kind "worker" -}}
+{{- $_ := set $told "METRICS_PORT" "9100" -}}
+{{- else if eq $kind "gateway" -}}
+{{- $told = merge $told (dict "HOST" "0.0.0.0" "PORT" "8000" "GRPC_HOST" "0.0.0.0" "GRPC_PORT" "50051" "AUTH_MODE" $values.auth.mode) -}}
+{{- if eq $values.auth.mode "disabled" -}}
+{{- if not $values.auth.allowOpen -}}
+{{- fail "auth.mode=disabled lets in whoever reaches the gateway: set auth.allowOpen=true if something in front keeps strangers out" -}}
+{{- end -}}
+{{- $_ := set $told "ALLOW_OPEN" "true" -}}
+{{- else if and (eq $values.auth.mode "oauth2") (not (and $values.settings.OAUTH2_ISSUER_URL $values.settings.OAUTH2_AUDIENCE)) -}}
+{{- fail "auth.mode=oauth2 needs settings.OAUTH2_ISSUER_URL and settings.OAUTH2_AUDIENCE" -}}
+{{- end -}}
+{{- if $values.grpc.tlsSecret -}}
+{{- $told = merge $told (dict "GRPC_TLS_CERT_FILE" "/tls/tls.crt" "GRPC_TLS_KEY_FILE" "/tls/tls.key") -}}
+{{- end -}}
+{{- else if eq $kind "ops" -}}
+{{- $_ := set $told "AGENT_MEMORY_URL" (printf "http://%s-gateway:8000" (include "am.fullname" .root)) -}}
+{{- end -}}
+{{- if and (index (include "am.services" .root | fromJson) "embeddings").enabled (or .service.models .service.embeds) -}}
+{{- $url := printf "http://%s-embeddings:8080/v1" (include "am.fullname" .root) -}}
+{{- $told = merge $told (dict "EMBEDDING_MODEL" "local" "EMBEDDINGS_URL" $url) -}}
+{{- end -}}
+{{- $told = mergeOverwrite $told $values.settings .service.settings -}}
+{{- if and (ne $kind "embeddings") (ne $kind "ops") }}
+- name: SERVICE_REPLICA
+  valueFrom: {fieldRef: {fieldPath: metadata.name}}
+{{- end }}
+{{- if .service.servers }}
+{{- include "am.servers" .root }}
+{{- end }}
+{{- range $name, $value := $told }}
+- {name: {{ $name }}, value: {{ $value | toString | quote }}}
+{{- end }}
+{{- end -}}
+
+{{/* Probes of a kind: alive is said by the process alone, ready means that what it needs answers. */}}
+{{- define "am.probes" -}}
+{{- if eq . "ops" }}
+startupProbe: {exec: {command: [agent-memory, version]}, timeoutSeconds: 30, failureThreshold: 3}
+livenessProbe: {exec: {command: ["true"]}, periodSeconds: 30}
+readinessProbe: {exec: {command: ["true"]}, periodSeconds: 30}
+{{- else }}
+{{- $port := get (dict "gateway" "http" "worker" "metrics" "embeddings" "http") . }}
+{{- $live := get (dict "gateway" "/health" "worker" "/live" "embeddings" "/health") . }}
+{{- $ready := get (dict "gateway" "/ready" "worker" "/ready" "embeddings" "/health") . }}
+startupProbe: {httpGet: {path: {{ $live }}, port: {{ $port }}}, periodSeconds: 2, timeoutSeconds: 3, failureThreshold: 60}
+livenessProbe: {httpGet: {path: {{ $live }}, port: {{ $port }}}, periodSeconds: 10, timeoutSeconds: 5, failureThreshold: 6}
+readinessProbe: {httpGet: {path: {{ $ready }}, port: {{ $port }}}, periodSeconds: 5, timeoutSeconds: 4, failureThreshold: 2}
+{{- end }}
+{{- end -}}
+
+{{/* Names of the enabled services for which a key of theirs is true, as a JSON list. Takes root and key. */}}
+{{- define "am.who" -}}
+{{- $found := list -}}
+{{- $key := .key -}}
+{{- range $name, $service := include "am.services" .root | fromJson -}}
+{{- if and $service.enabled (index $service $key) -}}{{- $found = append $found $name -}}{{- end -}}
+{{- end -}}
+{{- $found | toJson -}}
+{{- end -}}

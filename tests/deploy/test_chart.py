@@ -1,0 +1,195 @@
+"""The Helm chart renders, for every way to install it, what Kubernetes accepts to the letter; what makes no sense is refused."""
+
+from collections import Counter
+from typing import Any
+
+import helm_python
+import kubernetes_validate
+import pytest
+
+from agent_memory.contracts.streams import COMMANDS, EVENTS, INGEST_GROUP, PROJECTIONS
+from agent_memory.embedded.services import EMBEDDINGS, SERVICES
+from agent_memory.gateway.edges.http.routes_operations import handlers
+from agent_memory.gateway.settings import check_open, load_auth, open_allowed
+from agent_memory.runtime.embed_server import create_app
+from agent_memory.runtime.metrics_server import _route
+from agent_memory.runtime.settings import load
+from support import custom_resources
+from support.charted import (
+    BUNDLED,
+    EVERYTHING,
+    EXTERNAL,
+    K8S,
+    OPEN,
+    PROVIDER,
+    SETS,
+    Object,
+    component,
+    environment,
+    kind,
+    made,
+    pods,
+    rendered,
+)
+from support.known_settings import SETTINGS
+
+VERSIONS = ("1.27", "1.37")
+"""The oldest that the chart says it runs on, and the newest that can be checked here."""
+
+
+@pytest.mark.parametrize("name", sorted(SETS))
+def test_what_is_rendered_is_accepted_to_the_letter(name: str) -> None:
+    objects = rendered(SETS[name])
+    for one in objects:
+        if not custom_resources.check(one):
+            for version in VERSIONS if name == "everything" else VERSIONS[-1:]:
+                kubernetes_validate.validate(one, version, strict=True)
+    twice = Counter((one["apiVersion"], one["kind"], one["metadata"]["name"]) for one in objects)
+    assert [key for key, count in twice.items() if count > 1] == []
+
+
+@pytest.mark.parametrize("name", sorted(SETS))
+def test_helm_finds_nothing_to_complain_about(name: str) -> None:
+    report = helm_python.lint(str(K8S / "chart"), SETS[name], strict=True)
+    assert (report["errors"] or [], [each for each in report["messages"] or [] if each["severity"] > 1]) == ([], [])
+
+
+@pytest.mark.parametrize("file", sorted(made().MADE), ids=lambda file: file.name)
+def test_what_follows_from_the_chart_is_current(file: Any) -> None:
+    assert file.read_text() == made().MADE[file](), "run ./run manifests"
+
+
+def test_every_service_of_the_stack_has_a_deployment_with_its_image() -> None:
+    deployments = kind(rendered(EXTERNAL), "Deployment")
+    ours = {service.name for service in (*SERVICES, EMBEDDINGS)}
+    assert set(deployments) == {*ours, "ops"}
+    for name, deployment in deployments.items():
+        (container,) = deployment["spec"]["template"]["spec"]["containers"]
+        assert container["image"] == f"registry.example/agent-memory-{name}:0.1.0"
+    assert deployments["ops"]["spec"]["replicas"] == 0
+
+
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [
+        ({}, "networkPolicy.postgres.peers"),
+        ({**EXTERNAL, "auth": {"mode": "disabled"}}, "allowOpen"),
+        ({**EXTERNAL, "auth": {"mode": "oauth2"}}, "OAUTH2_ISSUER_URL"),
+        ({**EXTERNAL, "services": {"ingest": {"autoscaling": {"by": "lag"}}}}, "redis.address"),
+        ({**BUNDLED, "services": {"gateway": {"autoscaling": {"by": "lag"}}}}, "whose lag"),
+        ({**EXTERNAL, "monitoring": {"serviceMonitor": True}}, "monitoring.tokenSecret"),
+        ({**EXTERNAL, "ingress": {"enabled": True, "tlsSecret": ""}}, "ingress.tlsSecret"),
+        ({**EXTERNAL, "replicaCount": 3}, "replicaCount"),
+        ({**EXTERNAL, "services": {"gateway": {"replica": 3}}}, "replica"),
+        ({**EXTERNAL, "services": {"indexr": {}}}, "indexr"),
+        ({**EXTERNAL, "settings": {"LOG_LEVL": "DEBUG"}}, "LOG_LEVL"),
+        ({**EXTERNAL, "settings": {"OPENAI_API_KEY": "sk-1"}}, "OPENAI_API_KEY"),
+        ({**EXTERNAL, "settings": {"DATABASE_URL": "postgresql://x"}}, "DATABASE_URL"),
+        ({**EXTERNAL, "image": {"tag": "latest"}}, "tag"),
+        ({**EXTERNAL, "image": {"digests": {"gateway": "sha256:short"}}}, "digests"),
+        ({**EXTERNAL, "networkPolicy": {"clients": [{"podSelectr": {}}]}}, "podSelectr"),
+    ],
+)
+def test_values_that_make_no_sense_are_refused_with_their_name(values: Object, complaint: str) -> None:
+    with pytest.raises(helm_python.HelmError, match=complaint):
+        rendered(values)
+
+
+@pytest.mark.parametrize("name", sorted(SETS))
+def test_every_variable_is_a_real_setting_and_services_can_start_with_them(name: str) -> None:
+    for pod, labels, spec in pods(rendered(SETS[name])):
+        if labels.get("app.kubernetes.io/component") in ("postgres", "redis"):
+            continue
+        for container in spec["containers"]:
+            told = environment(container)
+            assert set(told) - SETTINGS <= {"REDIS_PASSWORD", "AGENT_MEMORY_URL"}, pod
+            load({key: each["value"] for key, each in told.items() if "value" in each and "$(" not in each["value"]})
+
+
+def test_the_gateway_is_as_open_as_its_values_say() -> None:
+    def told(values: Object) -> dict[str, str]:
+        (container,) = kind(rendered(values), "Deployment")["gateway"]["spec"]["template"]["spec"]["containers"]
+        return {key: each["value"] for key, each in environment(container).items() if "value" in each}
+
+    assert load_auth(told(EXTERNAL)).auth_mode == "token"
+    open_one = told(OPEN)
+    assert load_auth(open_one).auth_mode == "disabled"
+    check_open(load(open_one), allowed=open_allowed(open_one))
+
+
+async def test_probes_ask_for_what_answers() -> None:
+    gateway = {path for handler in handlers() for path in handler.paths}
+    embeddings = {resource.canonical for resource in create_app(None).router.resources()}  # type: ignore[arg-type]
+    for name, deployment in kind(rendered(EXTERNAL), "Deployment").items():
+        (container,) = deployment["spec"]["template"]["spec"]["containers"]
+        ports = {port["name"]: port["containerPort"] for port in container.get("ports", ())}
+        for probe in ("startupProbe", "livenessProbe", "readinessProbe"):
+            if "httpGet" not in container[probe]:
+                assert name == "ops"
+                continue
+            asked = container[probe]["httpGet"]
+            assert asked["port"] in ports
+            if name == "gateway":
+                assert asked["path"] in gateway
+            elif name == "embeddings":
+                assert asked["path"] in embeddings
+            else:
+                status, _, _ = await _route(f"GET {asked['path']} HTTP/1.1\r\n\r\n".encode(), {})
+                assert status == 200
+
+
+def test_a_pod_is_not_killed_because_a_server_is_away() -> None:
+    for name, deployment in kind(rendered(EXTERNAL), "Deployment").items():
+        (container,) = deployment["spec"]["template"]["spec"]["containers"]
+        alive, ready = (container[probe].get("httpGet", {}).get("path") for probe in ("livenessProbe", "readinessProbe"))
+        assert (alive, ready) in {("/health", "/ready"), ("/live", "/ready"), ("/health", "/health"), (None, None)}, name
+
+
+def test_migrations_run_before_the_services_where_postgres_is_there_already() -> None:
+    hook = kind(rendered(EXTERNAL), "Job")["migrate"]
+    assert hook["metadata"]["annotations"]["helm.sh/hook"] == "pre-install,pre-upgrade"
+    assert hook["spec"]["template"]["spec"]["serviceAccountName"] == "default"
+    beside = kind(rendered(BUNDLED), "Job")["migrate"]
+    assert "annotations" not in beside["metadata"]
+    assert beside["metadata"]["name"].endswith("-migrate-1")
+    assert "migrate" not in kind(rendered(OPEN), "Job")
+
+
+def test_servers_are_yours_or_bundled_and_passwords_come_from_secrets_alone() -> None:
+    assert kind(rendered(EXTERNAL), "StatefulSet") == {}
+    objects = rendered(EVERYTHING)
+    assert set(kind(objects, "StatefulSet")) == {"postgres", "redis"}
+    assert kind(objects, "Secret") == {}
+    for _, _, spec in pods(objects):
+        for container in spec["containers"]:
+            for name, each in environment(container).items():
+                assert ("valueFrom" in each) == (name.endswith("PASSWORD") or name in ("REDISCLI_AUTH", "SERVICE_REPLICA")), name
+
+
+def test_lag_is_that_of_groups_that_exist() -> None:
+    groups = {(COMMANDS, INGEST_GROUP), *((EVENTS, projection) for projection in PROJECTIONS)}
+    named = {
+        (trigger["metadata"]["stream"], trigger["metadata"]["consumerGroup"], component(one))
+        for values in (EVERYTHING, PROVIDER)
+        for one in rendered(values)
+        if one["kind"] == "ScaledObject"
+        for trigger in one["spec"]["triggers"]
+    }
+    assert named
+    assert {(stream, group) for stream, group, _ in named} <= groups
+    assert all(PROJECTIONS.get(group, "ingest") == service for _, group, service in named)
+
+
+def test_a_scaler_and_a_number_of_replicas_never_contradict_each_other() -> None:
+    objects = rendered(EVERYTHING)
+    scaled = {**kind(objects, "HorizontalPodAutoscaler"), **kind(objects, "ScaledObject")}
+    fixed = {name for name, one in kind(objects, "Deployment").items() if "replicas" in one["spec"]}
+    assert set(scaled) & fixed == set()
+    assert set(scaled) | fixed == set(kind(objects, "Deployment"))
+
+
+def test_without_the_local_model_nobody_is_sent_to_it() -> None:
+    for pod, _, spec in pods(rendered(PROVIDER)):
+        told = environment(spec["containers"][0])
+        assert "EMBEDDINGS_URL" not in told, pod
+    assert "embeddings" not in kind(rendered(PROVIDER), "Deployment")
