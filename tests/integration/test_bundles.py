@@ -10,7 +10,7 @@ from agent_memory.contracts.errors import Conflict, Refused
 from agent_memory.contracts.records import Scope
 from agent_memory.eventlog.completions import CompletionStore
 from agent_memory.readmodels import contents, generations
-from support.bundles import ANNA, BEN, filled, given, message, record, said, taken
+from support.bundles import ANNA, BEN, STRANGER, filled, given, message, record, said, taken
 from support.more_redis import one_more_redis
 from support.servers import Servers, fresh_database
 from support.small_system import SmallSystem
@@ -190,6 +190,16 @@ async def test_vectors_and_answers_come_along_when_they_are_asked_for(source: Sm
     await CompletionStore(target.connections).keep(b"h" * 32, b'{"text": "an answer"}')
     everything = await taken(target, answers=True)
     assert everything.count(b'{"line":"answer"') == 1
+
+
+async def test_nobody_says_to_other_tenants_what_a_text_means_or_a_model_answered(source: SmallSystem, target: SmallSystem) -> None:
+    bundle = await taken(source, embeddings=source.embedder.model)
+    await target.send(said("talk", "e1"), scope=STRANGER)
+    head = await target.log.head()
+    with pytest.raises(Refused, match="other tenants too"):
+        await given(target, bundle)
+    assert await target.log.head() == head
+    assert (await given(target, await taken(source))).created > 10
 
 
 @pytest.mark.parametrize(

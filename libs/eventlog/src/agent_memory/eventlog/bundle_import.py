@@ -77,6 +77,8 @@ ANSWERS = """
     INSERT INTO completions (request_hash, answer, recorded_ms) SELECT request_hash, answer, recorded_ms FROM staged_answers
     ORDER BY request_hash ON CONFLICT DO NOTHING
 """
+SHARED = "SELECT EXISTS (SELECT FROM staged_embeddings) OR EXISTS (SELECT FROM staged_answers)"
+OTHERS = "SELECT EXISTS (SELECT FROM events WHERE tenant <> %s AND NOT starts_with(stream, 'job/'))"
 TOUCHED = "SELECT count(DISTINCT stream) FROM places WHERE starts_with(stream, %s)"
 
 
@@ -116,6 +118,7 @@ class _Import:
     async def write(self) -> tuple[Restored, dict[str, int]]:
         """The transaction. Vectors come first: they need no place, and nobody waits for them."""
         async with self._connection.transaction(force_rollback=self._dry_run):
+            await self._check_alone()
             vectors = await self._changed(EMBEDDINGS)
             answers = await self._changed(ANSWERS)
             if not self._dry_run:
@@ -141,6 +144,14 @@ class _Import:
                 dry_run=self._dry_run,
             )
             return done, dict(before)
+
+    async def _check_alone(self) -> None:
+        """Vectors and answers are kept for all tenants by the hash of what was asked: one may not say them to the others."""
+        if (await self._rows(SHARED))[0][0] and (await self._rows(OTHERS, (self._tenant,)))[0][0]:
+            raise Refused(
+                "nothing was imported: the log holds other tenants too, who would share its vectors and answers of models: "
+                "import a bundle without them"
+            )
 
     async def _left_out(self) -> tuple[int, int]:
         """Takes away what is here already: how many nodes about which something else is written here, and how many events."""
