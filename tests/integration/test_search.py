@@ -141,7 +141,7 @@ async def test_recency_lifts_fresh_memories_over_the_whole_candidate_set(redis: 
         semantic_weight=st.sampled_from([0.0, 0.8, 1.0]),
         recency_weight=st.sampled_from([0.0, 0.2, 1.0]),
         freshness_weight=st.sampled_from([0.0, 0.6, 2.0]),
-        half_life_created_days=st.sampled_from([0.0, 0.5, 30.0]),
+        half_life_created_days=st.sampled_from([0.0, 0.5, 30.0, 1e308]),
     ),
 )
 async def test_the_server_ranks_by_recency_exactly_as_the_formula(

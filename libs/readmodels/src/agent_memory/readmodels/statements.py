@@ -181,12 +181,17 @@ def _ranking(weights: Recency, now: int) -> Statement:
     return (*steps, "APPLY", rank, "AS", "rank")
 
 
+_ENDLESS = 1e30
+"""Microseconds in which nothing is halved that anybody could store; of infinity the server knows no spelling."""
+
+
 def _halved(field: str, now: int, half_life_days: float, weight: float) -> str:
     if half_life_days <= 0 or weight == 0:
         return "0"
     # x - |x| is twice x before `now`, and 0 after it.
     age = f"@{field} - {now} - abs(@{field} - {now})"
-    return f"{_number(weight)} * exp(({age}) / {_number(max(1e-6, 2 * half_life_days * MICROS_PER_DAY / math.log(2)))})"
+    halving = max(1e-6, min(2 * half_life_days * MICROS_PER_DAY / math.log(2), _ENDLESS))
+    return f"{_number(weight)} * exp(({age}) / {_number(halving)})"
 
 
 def _number(value: float) -> str:
