@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from agent_memory.cli.hooks.ingest import events_of
 from agent_memory.cli.sample import history
-from agent_memory.client import MemoryClient, NotFound
+from agent_memory.client import MemoryClient, NotFound, SyncTimelineClient
 from agent_memory.contracts.records import TimelineEvent
 from agent_memory.embedded.supervisor import Stack
 from support.controls import wait_until_now
@@ -112,6 +113,42 @@ def test_histories_of_every_format_are_imported_once_in_each_scope(stack: Stack)
     assert first["created"] == first["read"] == elsewhere["created"] == 482 + 5 + 13 + 7
     assert first["bad"] == 11 + 4 + 2
     assert (again["created"], again["known"]) == (0, first["read"])
+
+
+def test_what_hooks_recorded_is_not_imported_again(stack: Stack, tmp_path: Path) -> None:
+    """The first prompt was said before the hooks were installed; the last answer came when the transcript did not hold it yet."""
+    began = 1_769_774_400_000
+    turns = [("user", "Hello?"), ("user", "Why is it red?"), ("assistant", "I will look."), ("assistant", "A flaky test.")]
+    records = [
+        {
+            "type": role,
+            "uuid": f"u{number}",
+            "sessionId": "hooked",
+            "timestamp": f"2026-01-30T12:00:{10 * number:02}Z",
+            "message": {"role": role, "content": text},
+        }
+        for number, (role, text) in enumerate(turns)
+    ]
+    transcript = tmp_path / "hooked.jsonl"
+    transcript.write_text("".join(json.dumps(record) + "\n" for record in records[:-1]))
+    hooks = [
+        {"hook_event_name": "SessionStart", "source": "startup"},
+        {"hook_event_name": "UserPromptSubmit", "prompt": "Why is it red?"},
+        {"hook_event_name": "Stop", "stop_hook_active": False, "last_assistant_message": "A flaky test."},
+    ]
+    with SyncTimelineClient(f"127.0.0.1:{stack.grpc_port}", namespace="hooked") as timeline:
+        for number, hook in enumerate(hooks):
+            said = {"session_id": "hooked", "transcript_path": str(transcript), "timestamp": began + 15_000 * number, **hook}
+            timeline.ingest_batch(events_of(json.dumps(said).encode(), 0, "claude-code"))
+        transcript.write_text("".join(json.dumps(record) + "\n" for record in records))
+        summaries = []
+        for _ in range(2):
+            argv = [*ARGV, "import", str(transcript), "--url", stack.http_urls[0], "-n", "hooked", "--json"]
+            summaries.append(json.loads(subprocess.run(argv, capture_output=True, text=True, check=True, timeout=100).stdout))
+        told = timeline.get_events(0, 2 * began, 100).events
+    assert [(one["read"], one["created"], one["known"]) for one in summaries] == [(5, 1, 4), (5, 0, 5)]
+    assert sorted(event.text for event in told if event.text) == sorted(text for _, text in turns)
+    assert [event.event_type for event in told if not event.text] == ["session_start", "assistant_stop"]
 
 
 async def test_the_client_reads_what_it_wrote_through_every_door(stack: Stack) -> None:

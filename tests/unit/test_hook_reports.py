@@ -109,7 +109,9 @@ def test_what_is_no_report_is_said_to_be_none(raw: bytes) -> None:
 
 
 json_values = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+    max_leaves=6,
 )
 
 
@@ -124,15 +126,7 @@ def test_any_report_becomes_an_event_or_none(name: str, told: dict[str, Any]) ->
     assert found is None or found.text is not None
 
 
-def test_the_end_of_a_turn_brings_what_the_assistant_said_in_it(tmp_path: Path) -> None:
-    transcript = tmp_path / "t.jsonl"
-    lines = [
-        ("user", "u1", "first question"),
-        ("assistant", "a1", "an older answer"),
-        ("user", "u2", "second question"),
-        ("assistant", "a2", "I will look."),
-        ("assistant", "a3", "It is 42."),
-    ]
+def transcript(path: Path, *lines: tuple[str, str, str]) -> str:
     records = [
         {
             "type": role,
@@ -143,10 +137,28 @@ def test_the_end_of_a_turn_brings_what_the_assistant_said_in_it(tmp_path: Path) 
         }
         for number, (role, uuid, text) in enumerate(lines)
     ]
-    transcript.write_text("\n".join(map(json.dumps, records)) + "\n")
-    told = {"hook_event_name": "Stop", "session_id": "s", "stop_hook_active": False, "transcript_path": str(transcript)}
-    events = events_of(json.dumps(told).encode(), NOW, "claude-code")
-    again = events_of(json.dumps(told | {"last_assistant_message": "Not there yet."}).encode(), NOW, "claude-code")
+    path.write_text("\n".join(map(json.dumps, records)) + "\n")
+    return str(path)
+
+
+LINES = [
+    ("user", "u1", "first question"),
+    ("assistant", "a1", "an older answer"),
+    ("user", "u2", "second question"),
+    ("assistant", "a2", "I will look."),
+    ("assistant", "a3", "It is 42."),
+]
+
+
+def ended(place: str, name: str = "Stop", **told: object) -> list[Event]:
+    said = {"hook_event_name": name, "session_id": "s", "transcript_path": place, **told}
+    return events_of(json.dumps(said).encode(), NOW, "claude-code")
+
+
+def test_the_end_of_a_turn_brings_what_the_assistant_said_in_it(tmp_path: Path) -> None:
+    place = transcript(tmp_path / "t.jsonl", *LINES)
+    events = ended(place, stop_hook_active=False)
+    again = ended(place, stop_hook_active=False, last_assistant_message="Not there yet.")
     assert [one.text for one in events] == ["I will look.", "It is 42.", ""]
     assert events[-1].event_type == EventType.ASSISTANT_STOP
     assert [one.event_id for one in events[:2]] == [one.event_id for one in again[:2]]
@@ -154,7 +166,21 @@ def test_the_end_of_a_turn_brings_what_the_assistant_said_in_it(tmp_path: Path) 
     assert {one.agent for one in events} == {"claude-code"}
 
 
-@pytest.mark.parametrize("place", ["/does/not/exist", "/proc/self/mem", 7, None])
+def test_an_answer_that_the_transcript_holds_only_later_is_one_event(tmp_path: Path) -> None:
+    early = ended(transcript(tmp_path / "t.jsonl", *LINES[:-1]), stop_hook_active=False, last_assistant_message="It is 42.")
+    late = ended(transcript(tmp_path / "t.jsonl", *LINES), "SessionEnd")
+    assert [one.text for one in early] == [one.text for one in late] == ["I will look.", "It is 42.", ""]
+    assert [one.event_id for one in early[:2]] == [one.event_id for one in late[:2]]
+
+
+def test_the_same_words_in_two_turns_or_twice_in_one_are_several_events(tmp_path: Path) -> None:
+    done = ("assistant", "a", "Done.")
+    one = ended(transcript(tmp_path / "t.jsonl", ("user", "u1", "Do it."), done, done))
+    other = ended(transcript(tmp_path / "t.jsonl", ("user", "u1", "Do it."), done, ("user", "u2", "Again."), done))
+    assert len({event.event_id for event in [*one[:-1], *other[:-1]]}) == 3
+
+
+@pytest.mark.parametrize("place", ["/does/not/exist", "/proc/self/mem", "~nobody-of-that-name/t", "a\0b", 7, None])
 def test_a_transcript_that_cannot_be_read_costs_nothing_else(place: object) -> None:
     told = {"hook_event_name": "Stop", "session_id": "s", "transcript_path": place}
     assert [one.event_type for one in events_of(json.dumps(told).encode(), NOW, None)] == ["session_end"]

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from agent_memory.cli.importers import claude_code
 from agent_memory.cli.importers.formats import FORMATS, Format, Unrecognised
 from agent_memory.cli.loading.bundles import BUNDLE, begins_a_bundle, import_bundles
 from agent_memory.cli.loading.lanes import send
@@ -14,6 +15,7 @@ from agent_memory.cli.loading.reach import server_url, token
 from agent_memory.cli.loading.sources import Source, find, opened
 from agent_memory.cli.loading.summary import Meter, as_json, as_text, counted, meter
 from agent_memory.cli.loading.tally import Tally
+from agent_memory.cli.loading.told import Told
 from agent_memory.cli.output import CommandError
 from agent_memory.client import MemoryClient, MemoryClientError
 
@@ -36,7 +38,8 @@ def import_(
 ) -> None:
     """Restore a bundle that `agent-memory export` wrote, or load histories: JSONL (an event a line), Claude Code, ChatGPT.
 
-    Ids are derived from content and place: importing twice creates nothing the second time. A bad line is reported with its
+    Ids are derived from content and place: importing twice creates nothing the second time, and what hooks of Claude Code
+    recorded of a session is not recorded again from its transcript. A bad line is reported with its
     number and reason, the rest goes on; a bundle is restored whole or not at all, and says itself whose it is.
 
     Exit code 0 when all went well, 4 when some input was bad, 1 when nothing could be done or a
@@ -104,7 +107,8 @@ async def _load_one(source: Source, chosen: Format | None, memory: MemoryClient 
                     tally.take(item)
                     bar.show(history.read, counted(tally.read, "event"))
             else:
-                await send(history.items, memory, tally, lambda: bar.show(history.read, counted(tally.read, "event")))
+                told = Told(memory) if history.format.name == claude_code.NAME else None
+                await send(history.items, memory, tally, lambda: bar.show(history.read, counted(tally.read, "event")), told=told)
     except (OSError, Unrecognised) as error:
         _refuse(tally, source.name, error)
     bar.finish(counted(tally.read, "event"))

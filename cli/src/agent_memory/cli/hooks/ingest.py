@@ -17,9 +17,8 @@ from typing import Any
 
 from agent_memory.cli.daemon.settings import BadConfig, DaemonSettings, load_settings
 from agent_memory.cli.hooks.delivery import Deadline, Server, connected, deliver
-from agent_memory.cli.hooks.reports import NoReport, event_of, report_of
+from agent_memory.cli.hooks.reports import NoReport, event_of, fitting, report_of
 from agent_memory.cli.hooks.spool import Report, Spool, spool_of
-from agent_memory.client.hook_events import HookEvent, HookEventType, map_hook_event
 from agent_memory.client.toc import Event
 
 ANSWER = b'{"continue":true}\n'
@@ -87,19 +86,20 @@ def events_of(raw: bytes, now_ms: int, agent: str | None) -> list[Event]:
 
 def _answers(told: dict[str, Any], end: Event) -> list[Event]:
     # Loaded at the end of a turn alone: no other hook needs to read transcripts.
-    from agent_memory.cli.hooks.transcripts import last_answers  # noqa: PLC0415
+    from agent_memory.cli.hooks.transcripts import Turn, last_turn  # noqa: PLC0415
 
     place = told.get("transcript_path")
     try:
-        said = last_answers(Path(place).expanduser(), end.session_id, end.agent) if isinstance(place, str) and place else []
-    except OSError as error:
-        _say(f"{place} cannot be read: {error.strerror}")
-        said = []
+        turn = last_turn(Path(place).expanduser() if isinstance(place, str) and place else None, end.session_id, end.agent)
+    except (OSError, ValueError, RuntimeError) as error:
+        # What a hook says may be no path at all.
+        _say(f"{place!r} cannot be read: {error}")
+        turn = Turn(end.session_id, end.agent)
     last = told.get("last_assistant_message")
-    if isinstance(last, str) and last.strip() and not any(answer.text.strip() == last.strip() for answer in said):
-        hook = HookEvent(end.session_id, HookEventType.ASSISTANT_RESPONSE, last, timestamp_ms=end.timestamp_ms - 1)
-        said.append(map_hook_event(hook.with_agent(end.agent) if end.agent else hook))
-    return said
+    if isinstance(last, str) and last.strip() and not turn.says(last):
+        # The transcript is not that far yet. Where a later hook reads it there, it is the same event.
+        turn.add(fitting(last), end.timestamp_ms - 1, {})
+    return turn.answers
 
 
 def _deliver(spool: Spool, report: Report, settings: DaemonSettings, seconds: float, kept: Callable[[], None]) -> None:

@@ -70,7 +70,7 @@ def event_of(told: Mapping[str, Any], now_ms: int, agent: str | None = None) -> 
     hook = HookEvent(
         session_id=_short(told["session_id"]),
         event_type=kind,
-        content=_fitting(content),
+        content=fitting(content),
         timestamp_ms=moment_of(told.get("timestamp"), now_ms),
         tool_name=_text(told.get("tool_name")) or None,
         metadata=_metadata(kind, told),
@@ -141,7 +141,7 @@ def _storable(text: str) -> str:
     return text.replace("\0", "�").encode(errors="replace").decode()
 
 
-def _fitting(text: str) -> str:
+def fitting(text: str) -> str:
     """As much of a text as one event may hold, cut between characters."""
     whole = _storable(text)
     encoded = whole.encode()

@@ -10,6 +10,7 @@ import msgspec
 
 from agent_memory.cli.importers.items import Found, Item
 from agent_memory.cli.loading.tally import Tally
+from agent_memory.cli.loading.told import Told
 from agent_memory.client import InvalidRequest, MemoryClient
 
 LANES = 4
@@ -23,9 +24,10 @@ async def send(
     tally: Tally,
     moved: Callable[[], None],
     *,
+    told: Told | None = None,
     batch_events: int = BATCH_EVENTS,
 ) -> None:
-    """Record all events that the items hold; `moved` is called whenever `tally` has changed.
+    """Record all events that the items hold, but those that `told` knows; `moved` is called whenever `tally` has changed.
 
     Raises MemoryClientError when the server cannot be reached or refuses more than single events; what was sent stays sent.
     """
@@ -33,7 +35,7 @@ async def send(
     try:
         async with asyncio.TaskGroup() as group:
             for queue in queues:
-                group.create_task(_work(queue, memory, tally, moved))
+                group.create_task(_work(queue, memory, tally, moved, told))
             await _deal(items, [_Lane(queue, batch_events) for queue in queues], tally, moved)
     except BaseExceptionGroup as several:
         raise several.exceptions[0] from None
@@ -79,9 +81,13 @@ class _Lane:
         await self._queue.put(batch)
 
 
-async def _work(queue: asyncio.Queue[list[Found] | None], memory: MemoryClient, tally: Tally, moved: Callable[[], None]) -> None:
+async def _work(
+    queue: asyncio.Queue[list[Found] | None], memory: MemoryClient, tally: Tally, moved: Callable[[], None], told: Told | None
+) -> None:
     while (batch := await queue.get()) is not None:
-        await _record(batch, memory, tally)
+        fresh = await told.fresh(batch) if told else batch
+        tally.known += len(batch) - len(fresh)
+        await _record(fresh, memory, tally)
         moved()
 
 
