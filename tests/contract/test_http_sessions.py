@@ -319,6 +319,21 @@ async def test_a_write_on_condition_takes_effect_only_if_nobody_was_faster(http:
     assert replaced == [1, 0, 0, 1, 1, 2, 3, None]
 
 
+async def test_messages_are_appended_and_a_session_is_forgotten_on_condition_as_well(http: AsyncClient) -> None:
+    async def append(**headers: str) -> int:
+        named = {name.replace("_", "-"): value for name, value in headers.items()}
+        return (await http.post("/v1/working-memory/s1/messages", json={"messages": [HELLO]}, headers=named)).status_code
+
+    assert await append(if_match='"1"') == 409
+    assert await append(if_none_match="*") == 200
+    assert await append(if_match='"1"') == 200
+    assert await append(if_match='"1"') == 409
+    assert (await http.delete("/v1/working-memory/s1", headers={"If-Match": '"1"'})).status_code == 409
+    assert (await http.get("/v1/working-memory/s1")).status_code == 200
+    assert (await http.delete("/v1/working-memory/s1", headers={"If-Match": '"2"'})).json() == {"status": "ok"}
+    assert (await http.delete("/v1/working-memory/s1", headers={"If-Match": "*"})).status_code == 409
+
+
 @pytest.mark.parametrize("headers", [{"If-Match": "abc"}, {"If-None-Match": '"1"'}, {"If-None-Match": "*", "If-Match": '"1"'}])
 async def test_a_condition_that_cannot_be_is_named(http: AsyncClient, system: MemorySystem, headers: dict[str, str]) -> None:
     answer = await http.put("/v1/working-memory/s1", json={}, headers=headers)

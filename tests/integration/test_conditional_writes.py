@@ -6,9 +6,9 @@ import pytest
 from redis.asyncio import Redis
 
 from agent_memory.contracts.codec import encode
-from agent_memory.contracts.commands import ReplaceWorkingMemory
+from agent_memory.contracts.commands import AnyCommand, AppendMessages, DeleteWorkingMemory, ReplaceWorkingMemory
 from agent_memory.contracts.envelope import CommandEnvelope
-from agent_memory.contracts.records import Scope
+from agent_memory.contracts.records import EPOCH, Message, Scope
 from agent_memory.contracts.replies import AnyReply, Failed, WorkingMemoryChanged
 from agent_memory.eventlog.connect import Connections
 from agent_memory.eventlog.reader import LogReader
@@ -28,8 +28,11 @@ class Replicas:
         self._sequence = 100
 
     async def put(self, context: str, expected: int | None, *, replica: int = 0, key: str = "") -> AnyReply:
-        self._sequence += 1
         command = ReplaceWorkingMemory(session_id="s", context=context, expected_version=expected)
+        return await self.send(command, replica=replica, key=key)
+
+    async def send(self, command: AnyCommand, *, replica: int = 0, key: str = "") -> AnyReply:
+        self._sequence += 1
         envelope = CommandEnvelope(
             id=f"c{self._sequence}",
             scope=Scope(),
@@ -37,7 +40,7 @@ class Replicas:
             command=command,
             reply_to="nobody",
             idempotency_key=key,
-            fingerprint=context,
+            fingerprint=repr(command),
         )
         answers = await self.ingests[replica].record([Entry(f"{self._sequence}-0".encode(), {b"__data__": encode(envelope)})])
         return answers.answered[0].reply
@@ -70,3 +73,21 @@ async def test_a_conditional_write_that_is_sent_again_under_its_key_is_told_that
     assert await replicas.put("a", 0, key="k") == first
     assert await replicas.put("a", 0, key="k", replica=1) == first
     assert isinstance(await replicas.put("a", 0, key="another"), Failed)
+
+
+async def test_appending_and_forgetting_expect_a_version_as_replacing_does(replicas: Replicas) -> None:
+    def append(expected: int) -> AppendMessages:
+        said = Message(role="user", content="x", id=f"m{expected}", created_at=EPOCH)
+        return AppendMessages(session_id="s", messages=[said], expected_version=expected)
+
+    assert version(await replicas.send(append(0))) == 1
+    assert version(await replicas.send(append(1), replica=1)) == 2
+    for late in (append(1), append(0), DeleteWorkingMemory(session_id="s", expected_version=1)):
+        refused = await replicas.send(late)
+        assert isinstance(refused, Failed)
+        assert refused.fault.name == "Conflict"
+    assert version(await replicas.send(append(2))) == 3
+    gone = await replicas.send(DeleteWorkingMemory(session_id="s", expected_version=3), replica=1)
+    assert version(gone) == 4
+    assert isinstance(await replicas.send(append(4)), Failed)
+    assert version(await replicas.send(append(0), replica=1)) > 4

@@ -55,12 +55,16 @@ class AppendMessages(Command, frozen=True, kw_only=True):
 
     session_id: str
     messages: list[Message]
+    expected_version: int | None = None
+    """As that of `ReplaceWorkingMemory`."""
 
 
 class DeleteWorkingMemory(Command, frozen=True, kw_only=True):
     """Forget the document of a session. Its messages stay on the timeline."""
 
     session_id: str
+    expected_version: int | None = None
+    """As that of `ReplaceWorkingMemory`."""
 
 
 class StoreMemories(Command, frozen=True, kw_only=True):

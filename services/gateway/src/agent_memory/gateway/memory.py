@@ -132,11 +132,13 @@ class MemorySystem:
             case commands.ReplaceWorkingMemory():
                 return self._replace(scope, command)
             case commands.AppendMessages(session_id=session_id, messages=messages):
+                self._demand(scope, command)
                 old = self.documents.get((scope.path, session_id), SessionDocument(meta=b"{}", messages=b"", version=0))
                 joined = b",".join(part for part in (old.messages, encode(messages)[1:-1]) if part)
                 self.documents[scope.path, session_id] = SessionDocument(meta=old.meta, messages=joined, version=old.version + 1)
                 return _changed(session_id, old.version + 1, created=[True] * len(messages))
             case commands.DeleteWorkingMemory(session_id=session_id):
+                self._demand(scope, command)
                 self.documents.pop((scope.path, session_id), None)
                 return _changed(session_id, 0)
             case commands.StoreMemories(memories=memories):
@@ -165,15 +167,20 @@ class MemorySystem:
 
     def _replace(self, scope: Scope, command: commands.ReplaceWorkingMemory) -> replies.WorkingMemoryChanged:
         key = scope.path, command.session_id
-        expected = command.expected_version
-        if expected is not None and expected != (self.documents[key].version if key in self.documents else 0):
-            raise Conflict("the session has changed since it was read")
+        self._demand(scope, command)
         if self.superseding:
             return msgspec.structs.replace(_changed(command.session_id, self.documents[key].version), superseded=True)
         version = self.documents[key].version + 1 if key in self.documents else 1
         reply = _changed(command.session_id, version)
         self.documents[key] = replaced(scope, command, reply)
         return reply
+
+    def _demand(
+        self, scope: Scope, command: commands.ReplaceWorkingMemory | commands.AppendMessages | commands.DeleteWorkingMemory
+    ) -> None:
+        document = self.documents.get((scope.path, command.session_id))
+        if command.expected_version not in (None, document.version if document else 0):
+            raise Conflict("the session has changed since it was read")
 
     def _reached(self, memory_id: str, within: Reach | None) -> bool:
         record = self.records.get(memory_id)

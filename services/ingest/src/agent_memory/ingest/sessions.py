@@ -132,7 +132,8 @@ def record_events(
 def append(
     command: AppendMessages, session: Session, *, path: str, stream: str, taken: Taken, sequence: int, now_ms: int
 ) -> tuple[list[Event], list[bool]]:
-    """Messages at the end of the document. Those that stand there already change nothing."""
+    """Messages at the end of the document. Those that stand there already change nothing. Raises Conflict as `replace` does."""
+    _demand(command.expected_version, session, now_ms)
     events: list[Event] = []
     restored: dict[str, Message] = {}
     created = []
@@ -164,8 +165,7 @@ def replace(
     Raises Conflict when the caller expects another version of the document.
     """
     survives = session.alive and not is_expired(session, now_ms)
-    if command.expected_version is not None and command.expected_version != (session.version if survives else 0):
-        raise Conflict("the session has changed since it was read; read it again and apply the change to what it is now")
+    _demand(command.expected_version, session, now_ms)
     given = {message.id: plain(message, session) for message in command.messages}
     events: list[Event] = []
     edits = []
@@ -249,7 +249,8 @@ def extracted(
 
 
 def delete(command: DeleteWorkingMemory, session: Session, *, sequence: int, now_ms: int) -> list[Event]:
-    """The document is forgotten, unless there is none or a newer one."""
+    """The document is forgotten, unless there is none or a newer one. Raises Conflict as `replace` does."""
+    _demand(command.expected_version, session, now_ms)
     if not session.alive or sequence <= session.sequence:
         return []
     return [WorkingMemoryDeleted(session_id=command.session_id, at=to_datetime(now_ms), sequence=sequence)]
@@ -302,6 +303,13 @@ def evolve(session: Session, event: Event, at_ms: int) -> Session:
         case _:
             pass
     return session
+
+
+def _demand(expected: int | None, session: Session, now_ms: int) -> None:
+    """Raises Conflict when the caller expects another version of the document; 0 stands for none."""
+    found = session.version if session.alive and not is_expired(session, now_ms) else 0
+    if expected not in (None, found):
+        raise Conflict("the session has changed since it was read; read it again and apply the change to what it is now")
 
 
 def _revive(session: Session, at_ms: int) -> None:

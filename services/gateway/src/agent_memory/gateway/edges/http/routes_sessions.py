@@ -128,7 +128,9 @@ async def delete_session(request: HttpRequest) -> ASGIApp:
 
 async def deleted(call: Call, session_id: str) -> Answered:
     """What a DELETE of a session answers."""
-    answer = await call.ask(call.scope(), DeleteWorkingMemory(session_id=session_id))
+    scope = call.scope()
+    expected = await expected_version(call, scope, session_id)
+    answer = await call.ask(scope, DeleteWorkingMemory(session_id=session_id, expected_version=expected))
     return Answered(b'{"status":"ok"}', headers=responses.at(answer.position))
 
 
@@ -141,7 +143,9 @@ async def post_messages(request: HttpRequest) -> ASGIApp:
         return Answered(b'{"detail":"Method Not Allowed"}', status=405, headers={b"allow": b"GET, PUT, DELETE"})
     session_id = call.id_in_path(PREFIX, "session_id", suffix=MESSAGES)
     given = append_messages(await call.body(), session_id, call.parameters, rules(call, session_id))
-    answer = await call.ask(call.principal.scope(given.namespace, given.user_id), given.command)
+    scope = call.principal.scope(given.namespace, given.user_id)
+    command = replace(given.command, expected_version=await expected_version(call, scope, session_id))
+    answer = await call.ask(scope, command)
     reply = cast(WorkingMemoryChanged, answer.reply)
     body = {"session_id": session_id, "created": reply.created, "version": reply.version}
     return Answered(encode(body), headers={**responses.at(answer.position), b"etag": etag(reply.version)})
