@@ -6,10 +6,13 @@ from typing import Any
 import grpc
 import pytest
 
+from agent_memory.contracts.codec import encode
 from agent_memory.contracts.proto import memory_pb2 as pb
+from agent_memory.contracts.queries import TimelineKind
 from agent_memory.contracts.records import Scope, TimelineEvent
 from agent_memory.contracts.toc import Bullet, Grip, Span, TocNode
 from agent_memory.gateway.memory import MemorySystem
+from agent_memory.readmodels.search import Match, MatchPage
 from agent_memory.runtime.settings import Settings
 from support.rpc import Rpc, rpc
 
@@ -188,3 +191,28 @@ async def test_a_read_waits_for_the_position_it_asks_for(edge: Rpc, system: Memo
     with pytest.raises(grpc.aio.AioRpcError) as strange:
         await edge.stub.GetTocRoot(pb.GetTocRootRequest(), metadata=(("x-min-position", "soon"),))
     assert strange.value.code() is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_a_search_finds_nodes_as_they_are_now_and_grips_with_their_spans(edge: Rpc, system: MemorySystem) -> None:
+    found: list[tuple[TimelineKind, str, object]] = [
+        ("node", YEAR.node_id, {}),
+        ("node", "toc:year:1999", {}),
+        ("grip", "grip:1", GRIP),
+    ]
+    matches = [Match(kind=kind, id=id_, score=0.5, record=encode(record)) for kind, id_, record in found]
+    system.matches = MatchPage(matches=matches, total=3, next_offset=None)
+    node, grip = (await edge.stub.SearchTimeline(pb.SearchTimelineRequest(query="rust", kinds=["node", "grip"]))).matches
+    assert (node.kind, node.id, node.text, node.timestamp_ms) == ("node", "toc:year:2026", "Rust and Python", YEAR.start_time_ms)
+    assert (node.node.version, node.node.event_count, node.HasField("grip"), node.HasField("event")) == (3, 12, False, False)
+    assert (grip.kind, grip.id, grip.text, grip.timestamp_ms) == ("grip", "grip:1", "four five", 4)
+    assert [span.event_id for span in grip.grip.spans] == ["e4", "e5"]
+
+
+async def test_a_search_of_what_is_written_waits_for_the_table_of_contents(edge: Rpc, system: MemorySystem) -> None:
+    system.reached = 1
+    for kinds, lagging in ((["node"], "contents has"), (["event"], "timeline-index has")):
+        with pytest.raises(grpc.aio.AioRpcError, match=lagging) as raised:
+            await edge.stub.SearchTimeline(
+                pb.SearchTimelineRequest(query="x", kinds=kinds), metadata=[("x-memory-min-position", "2")]
+            )
+        assert raised.value.code() is grpc.StatusCode.UNAVAILABLE

@@ -14,10 +14,11 @@ from agent_memory.contracts.commands import RecordEvents
 from agent_memory.contracts.errors import Invalid, Unavailable
 from agent_memory.contracts.proto import memory_pb2 as pb
 from agent_memory.contracts.queries import SearchTimeline
-from agent_memory.contracts.records import MAX_TIMESTAMP_MS, MIN_TIMESTAMP_MS, TimelineEvent
+from agent_memory.contracts.records import MAX_TIMESTAMP_MS, MIN_TIMESTAMP_MS, Scope, TimelineEvent
 from agent_memory.gateway.edges.grpc import messages
 from agent_memory.gateway.edges.grpc.service import PAGE_BYTES
-from agent_memory.gateway.memory import MemoryHit, MemoryPage, MemorySystem
+from agent_memory.gateway.memory import MemorySystem
+from agent_memory.readmodels.search import Match, MatchPage
 from agent_memory.runtime.settings import Settings
 from support.rpc import Rpc, rpc
 
@@ -212,13 +213,21 @@ async def test_a_range_that_ends_before_it_begins_is_empty(edge: Rpc) -> None:
 
 async def test_what_was_said_is_searched(edge: Rpc, system: MemorySystem) -> None:
     event = TimelineEvent(event_id="e1", session_id="s1", timestamp_ms=5, text="Hello")
-    system.page = MemoryPage(hits=[MemoryHit(record=encode(event), score=0.5)], total=1)
+    found = Match(kind="event", id="e1", score=0.5, record=encode(event))
+    system.matches = MatchPage(matches=[found], total=1, next_offset=None)
     request = pb.SearchTimelineRequest(query="hello", from_timestamp_ms=0, to_timestamp_ms=INT64, limit=500, session_id="s1")
     (match,) = (await edge.stub.SearchTimeline(request)).matches
     assert (match.kind, match.id, match.score, match.text, match.event.session_id) == ("event", "e1", 0.5, "Hello", "s1")
     (query,) = system.queries
     assert isinstance(query, SearchTimeline)
     assert (query.mode, query.limit, query.from_ms, query.to_ms, query.session_id) == ("hybrid", 100, 0, MAX_TIMESTAMP_MS, "s1")
+    assert query.kinds == ("node", "grip", "event")
+
+
+@pytest.mark.parametrize(("limit", "size"), [(0, 10), (-5, 10), (7, 7), (101, 100), (2**31 - 1, 100)])
+async def test_how_much_is_found_is_bounded(edge: Rpc, system: MemorySystem, limit: int, size: int) -> None:
+    await edge.stub.SearchTimeline(pb.SearchTimelineRequest(query="x", kinds=["event", "grip", "grip"], limit=limit))
+    assert system.queries == [SearchTimeline(scope=Scope(), text="x", kinds=("grip", "event"), limit=size)]
 
 
 @pytest.mark.parametrize(
@@ -227,7 +236,6 @@ async def test_what_was_said_is_searched(edge: Rpc, system: MemorySystem) -> Non
         (pb.SearchTimelineRequest(query=" "), "query is required"),
         (pb.SearchTimelineRequest(query="x", mode="psychic"), "mode"),
         (pb.SearchTimelineRequest(query="x", kinds=["event", "memory"]), "kinds"),
-        (pb.SearchTimelineRequest(query="x", kinds=["node", "grip"]), "only events can be searched"),
     ],
 )
 async def test_a_search_for_nothing_is_refused(edge: Rpc, request_: pb.SearchTimelineRequest, words: str) -> None:

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from typing import Any
 
+import msgspec
 import pytest
 from httpx import ASGITransport, AsyncClient
 
@@ -209,7 +210,7 @@ async def test_a_search_gives_whole_events_with_their_scores(http: AsyncClient, 
         "hybrid",
     )
     expected = SearchTimeline(scope=Scope(namespace="n"), text="tea", session_id="s", from_ms=1, to_ms=1_767_225_600_000, limit=1)
-    assert system.queries == [expected]
+    assert system.queries == [msgspec.structs.replace(expected, kinds=("event",))]
 
 
 async def test_a_search_for_sessions_gives_each_with_its_best_events(http: AsyncClient, system: MemorySystem) -> None:
@@ -219,13 +220,17 @@ async def test_a_search_for_sessions_gives_each_with_its_best_events(http: Async
     (session,) = answer.json()["sessions"]
     assert (session["session_id"], session["score"], answer.json()["total"], answer.json()["next_offset"]) == ("s", 1.0, 1, None)
     assert [event["event_id"] for event in session["events"]] == ["e"]
-    assert system.queries == [SearchTimeline(scope=Scope(), text="tea", group_by="session")]
+    assert system.queries == [SearchTimeline(scope=Scope(), text="tea", kinds=("event",), group_by="session")]
 
 
 @pytest.mark.parametrize(
     "body",
     [
         {"text": "x", "group_by": "day"},
+        {"text": "x", "group_by": "session", "kinds": ["event"]},
+        {"text": "x", "kinds": ["memory"]},
+        {"text": "x", "kinds": "node"},
+        {"text": "x", "kinds": [], "offset": 1_001},
         {},
         {"text": " "},
         {"text": "x", "mode": "magic"},

@@ -113,6 +113,12 @@ class System:
         known = {**owner.known, "nodes": " ".join(nodes), "grips": " ".join(grips)}
         return msgspec.structs.replace(owner, known=known)
 
+    def kinds_found(self, owner: Owner) -> set[str]:
+        """Of what the owner finds of the timeline and its table of contents."""
+        asked = {"text": owner.marker, "kinds": [], "limit": 100, "namespace": owner.namespace, "user_id": owner.user_id}
+        found = self.asked(owner, "post", "/v1/timeline/search", asked)["matches"]
+        return {one["kind"] for one in found if owner.marker in str(one)}
+
     def seen(self, owner: Owner) -> dict[str, Any]:
         """All that is the owner's, as the owner sees it."""
         place = {"namespace": owner.namespace, "user_id": owner.user_id}
@@ -210,6 +216,8 @@ def test_nobody_reaches_what_is_not_theirs(system: System, relation: str) -> Non
     victim, stranger = related(system, relation)
     system.caught_up()
     victim = system.walked(victim)
+    system.caught_up()
+    assert system.kinds_found(victim) == {"node", "grip", "event"}
     keys = sorted((key for key in operations(system.document) if key in EXAMPLES), key=lambda key: (key in LAST, not _reads(key)))
 
     silent = {

@@ -97,7 +97,7 @@ tokens ttl_seconds config strategy deduplicate distance_threshold hybrid_fusion 
 recency_freshness_weight recency_half_life_created_days recency_half_life_last_access_days recency_novelty_weight
 recency_recency_weight recency_semantic_weight search_mode server_side_recency text_scorer budget hard_age_multiplier
 max_age_days max_inactive_days memory_type_allowlist Idempotency-Key If-Match If-None-Match as_of name source
-time_window_days continuous
+time_window_days continuous kinds
 prompt memory_types embeddings answers
 """
 HARMLESS = frozenset(_HARMLESS.split())
@@ -164,6 +164,11 @@ EXAMPLES: Mapping[Key, Any] = {
 }
 """What a request of each operation looks like, before anything of an owner's is put into it."""
 
+OTHER_FORMS: Mapping[Key, Any] = {
+    ("post", "/v1/timeline/search"): {"text": COMMON, "limit": 100, "kinds": ["node", "grip", "event"]},
+}
+"""A second form of a request, where that reaches something else."""
+
 LAST = frozenset({("delete", "/v1/summary-views/{view_id}"), ("delete", "/v1/long-term-memory")})
 """Operations that are tried when the others are done: what they could destroy is needed by them."""
 
@@ -190,7 +195,8 @@ def attempts(document: Document, key: Key, owner: Owner) -> list[Attempt]:
     """Every request of an operation that names something of the owner's, in each place where that can be said."""
     method, path = key
     operation = document["paths"][path][method]
-    bases = [Attempt(method=method, path=filled, body=EXAMPLES[key], template=path) for filled in _paths(path, owner)]
+    forms = [EXAMPLES[key], *([OTHER_FORMS[key]] if key in OTHER_FORMS else [])]
+    bases = [Attempt(method=method, path=filled, body=form, template=path) for filled in _paths(path, owner) for form in forms]
     found = list(bases)
     for base in bases:
         found += _queries(base, operation, owner)

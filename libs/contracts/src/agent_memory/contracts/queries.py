@@ -1,7 +1,7 @@
 """What can be asked of the views. Filters of different fields are AND-ed, and so are the operators of one filter."""
 
 from datetime import datetime
-from typing import Literal
+from typing import Literal, get_args
 
 import msgspec
 
@@ -10,6 +10,8 @@ from agent_memory.contracts.records import Scope
 SearchMode = Literal["semantic", "keyword", "hybrid"]
 TextScorer = Literal["BM25STD", "BM25", "TFIDF", "TFIDF.DOCNORM", "DISMAX"]
 Fusion = Literal["weighted", "rank"]
+TimelineKind = Literal["node", "grip", "event"]
+TIMELINE_KINDS: tuple[TimelineKind, ...] = get_args(TimelineKind)
 
 
 class TagFilter(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -86,13 +88,16 @@ class SearchMemories(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SearchTimeline(msgspec.Struct, frozen=True, kw_only=True):
-    """Search of what was said, within one scope. Times are UTC milliseconds, both ends included. `hybrid_alpha`: the weight of
-    nearness, the rest is that of the words. `group_by` "session": sessions are found, with their best events.
+    """Search of what was said and of what was written about it, within one scope. Times are UTC milliseconds, both ends included; a
+    node is in them when a part of it is. `kinds`: nodes of the table of contents, grips, events. `session_id`: of nodes, segments
+    alone are of one. `hybrid_alpha`: the weight of nearness, the rest is that of the words. `group_by` "session": sessions are
+    found, with their best events.
     """
 
     scope: Scope
     text: str
     mode: SearchMode = "hybrid"
+    kinds: tuple[TimelineKind, ...] = TIMELINE_KINDS
     session_id: str | None = None
     from_ms: int | None = None
     to_ms: int | None = None

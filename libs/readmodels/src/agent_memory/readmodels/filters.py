@@ -4,6 +4,7 @@ from datetime import datetime
 
 from agent_memory.contracts.queries import DATE_FIELDS, TAG_FIELDS, DateFilter, MemoryFilters, SearchTimeline, TagFilter
 from agent_memory.contracts.records import MemoryRecord
+from agent_memory.readmodels.contents_documents import GRIP, NODE
 from agent_memory.readmodels.documents import micros, prefix, tag
 
 _NOTHING = "v_"
@@ -34,6 +35,23 @@ def compile_timeline(query: SearchTimeline) -> str:
         first = "-inf" if query.from_ms is None else query.from_ms
         last = "+inf" if query.to_ms is None else query.to_ms
         clauses.append(f"@timestamp_ms:[{first} {last}]")
+    return " ".join(clauses)
+
+
+def compile_contents(query: SearchTimeline) -> str:
+    """The query for the nodes and grips of one scope, of the kinds asked for, that have a part in the time and session bounds."""
+    kinds = [kind for kind in (NODE, GRIP) if kind in query.kinds]
+    low, high = query.from_ms, query.to_ms
+    if low is not None and high is not None and low > high:
+        # A node around both ends would pass.
+        kinds = []
+    clauses = [f"@scope:{{{tag(query.scope.path)}}}", _any_of("kind", list(kinds))]
+    if query.session_id is not None:
+        clauses.append(f"@session_id:{{{tag(query.session_id)}}}")
+    if high is not None:
+        clauses.append(f"@start_ms:[-inf {high}]")
+    if low is not None:
+        clauses.append(f"@end_ms:[{low} +inf]")
     return " ".join(clauses)
 
 

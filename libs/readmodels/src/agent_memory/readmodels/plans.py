@@ -35,6 +35,8 @@ _MOST_FOR_A_TIE = 100_000
 """A tie among more documents is not worth the seconds for which the server does nothing else."""
 _TIMES = ("created_at", "last_accessed")
 _PLACES = ("session_id", "previous")
+_BESIDE: dict[Kind, tuple[str, ...]] = {"memory": _TIMES, "timeline": _PLACES, "contents": ()}
+"""What has to be known of a candidate to place it."""
 _ALL_PREFIXES: Statement = ("FT.CONFIG", "SET", "MAXPREFIXEXPANSIONS", 1_000_000)
 
 Ask = Callable[[Sequence[Statement]], Awaitable[list[Any]]]
@@ -96,11 +98,25 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Found(NamedTuple):
-    """Candidates in their order, the number of documents that match, and records that came along."""
+    """Candidates in their order, the number of documents that match, and records that came along.
+
+    Of a hybrid search also how near the nearest is (its cosine, not below 0), and whether anything has a word.
+    """
 
     total: int
     candidates: list[Ranked]
     records: dict[bytes, bytes]
+    nearest: float = 0.0
+    worded: bool = False
+
+
+class Side(NamedTuple):
+    """What an index has to say beside another: hits in order, how many match, and of a hybrid search what `Found` says."""
+
+    hits: list[Hit]
+    total: int
+    nearest: float
+    worded: bool
 
 
 class Sides(NamedTuple):
@@ -125,22 +141,26 @@ class Searching:
 
     async def run(self, plan: Plan) -> tuple[int, list[Hit]]:
         """Total and hits of a page. Raises Unavailable without an index, ValueError for a plan that lacks its vector."""
-        if plan.vector is None and plan.mode in ("semantic", "hybrid"):
-            raise ValueError(f"a {plan.mode} search needs a vector")
-        match plan.mode:
-            case "listing":
-                return await self._list(plan)
-            case "keyword":
-                found = await self._by_words(plan)
-            case "semantic" if plan.threshold is not None:
-                found = await self._within(plan, plan.threshold)
-            case "semantic" if plan.recency:
-                return await self._freshest(plan, plan.recency)
-            case "semantic":
-                found = await self._nearest(plan)
-            case "hybrid":
-                found = await self._hybrid(plan)
+        if plan.mode == "listing":
+            return await self._list(plan)
+        if plan.mode == "semantic" and plan.recency and plan.threshold is None and plan.vector is not None:
+            return await self._freshest(plan, plan.recency)
+        found = await self._found(plan)
         return found.total, await self._hits(plan, found)
+
+    async def side(self, plan: Plan) -> Side:
+        """The hits of a page as one side of a search in two indexes. No listing. Raises what `run` does."""
+        found = await self._found(plan)
+        return Side(await self._hits(plan, found), found.total, found.nearest, found.worded)
+
+    async def _found(self, plan: Plan) -> Found:
+        if plan.mode == "keyword":
+            return await self._by_words(plan)
+        if plan.vector is None:
+            raise ValueError(f"a {plan.mode} search needs a vector")
+        if plan.mode == "hybrid":
+            return await self._hybrid(plan)
+        return await self._nearest(plan) if plan.threshold is None else await self._within(plan, plan.threshold)
 
     async def _list(self, plan: Plan) -> tuple[int, list[Hit]]:
         if plan.offset >= _DEEP and plan.offset >= (known := (await self._count(plan, plan.where)).matches):
@@ -228,15 +248,17 @@ class Searching:
         ]
 
     async def _hybrid(self, plan: Plan) -> Found:
-        talk = self._kind == "timeline"
-        sides = await self._both_sides(plan, _PLACES if talk else _TIMES)
+        sides = await self._both_sides(plan, _BESIDE[self._kind])
         near, good, known = sides.near, sides.worded, sides.known
         assert known is not None
-        if talk:
-            fused = conversation.ordered(*_supported(sides, plan.alpha))
-        else:
-            fusing = fuse if plan.fusion == "weighted" else fuse_ranks
-            fused = fusing({row.key: row.rank for row in near}, {row.key: -row.rank for row in good}, plan.alpha)
+        match self._kind:
+            case "timeline":
+                fused = conversation.ordered(*_supported(sides, plan.alpha))
+            case "contents":
+                fused = conversation.scaled(_supported(sides, plan.alpha)[0])
+            case "memory":
+                fusing = fuse if plan.fusion == "weighted" else fuse_ranks
+                fused = fusing({row.key: row.rank for row in near}, {row.key: -row.rank for row in good}, plan.alpha)
         row_of = {row.key: row for row in (*near, *good)}
         first = contenders([score for _, score in fused], plan.recency, plan.offset + plan.limit) if plan.recency else len(fused)
         candidates = [_ranked(row_of[key], 1.0 - score, score) for key, score in fused[:first]]
@@ -246,7 +268,7 @@ class Searching:
             # Beyond the candidates of both sides only nearness is left to order by.
             _, rest, _ = await self._ranked_by_vector(plan, _phrased(plan), plan.offset + plan.limit, _TIMES)
             candidates += [_ranked(row, 1.0, 0.0) for row in rest if row.key not in row_of]
-        return Found(known.matches, candidates, {})
+        return Found(known.matches, candidates, {}, max(0.0, 1.0 - near[0].rank) if near else 0.0, bool(good))
 
     async def _both_sides(self, plan: Plan, fields: tuple[str, ...]) -> Sides:
         by_words = f"{plan.where} {statements.any_word(plan.wanted, self._looked_in)}"
@@ -260,8 +282,8 @@ class Searching:
 
     def _having(self, plan: Plan) -> str:
         """Documents that have any of the words themselves."""
-        talk = self._kind == "timeline"
-        return f"{plan.where} {statements.any_part(plan.wanted, self._looked_in, common=not talk)}"
+        common = self._kind == "memory"
+        return f"{plan.where} {statements.any_part(plan.wanted, self._looked_in, common=common)}"
 
     async def _ranked_by_vector(
         self, plan: Plan, where: str, end: int, fields: tuple[str, ...], beside: tuple[Statement, ...] = ()

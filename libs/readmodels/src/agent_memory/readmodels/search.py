@@ -1,5 +1,6 @@
 """Search of long-term memories and of the timeline, over the live generation of each index."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -8,11 +9,12 @@ from redis.asyncio import Redis
 
 from agent_memory.contracts.queries import SearchMemories, SearchTimeline
 from agent_memory.readmodels.documents import micros
-from agent_memory.readmodels.filters import compile_filters, compile_timeline, uses_prefix
+from agent_memory.readmodels.filters import compile_contents, compile_filters, compile_timeline, uses_prefix
+from agent_memory.readmodels.matching import Match, merged, said_matches, written_matches
 from agent_memory.readmodels.plans import Ask, Group, Hit, Plan, Searching, asking
 from agent_memory.readmodels.words import Wanted, wanted
 
-__all__ = ["Group", "Hit", "MemorySearch", "SearchPage", "SessionPage", "TimelineSearch"]
+__all__ = ["Group", "Hit", "Match", "MatchPage", "MemorySearch", "SearchPage", "SessionPage", "TimelineSearch"]
 
 
 class SearchPage(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,6 +29,14 @@ class SessionPage(msgspec.Struct, frozen=True, kw_only=True):
     """Sessions in order, each with its best events. `total` counts those with an event among the best candidates of either side."""
 
     groups: list[Group]
+    total: int
+    next_offset: int | None
+
+
+class MatchPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Nodes, grips and events in one order. `total` counts all that match."""
+
+    matches: list[Match]
     total: int
     next_offset: int | None
 
@@ -67,13 +77,14 @@ class MemorySearch:
 
 
 class TimelineSearch:
-    """Timeline events of one scope. Raises Unavailable as `MemorySearch` does; each hit's record is a TimelineEvent."""
+    """What was said in one scope, and what was written about it. Raises Unavailable as `MemorySearch` does."""
 
     def __init__(self, redis: Redis, *, ask: Ask | None = None) -> None:
         self._searching = Searching(ask or asking(redis), "timeline")
+        self._contents = Searching(ask or asking(redis), "contents")
 
     async def search(self, query: SearchTimeline, vector: bytes | None) -> SearchPage:
-        """A page of events. `vector` is the text's embedding (float32); None for a keyword search. No text finds nothing."""
+        """A page of events (TimelineEvent). `vector`: the text's embedding (float32); None by keyword. No text finds nothing."""
         if not query.text.strip():
             return SearchPage(hits=[], total=0, next_offset=None)
         plan = _plan(query, vector)
@@ -87,10 +98,26 @@ class TimelineSearch:
         total, groups = await self._searching.groups(plan)
         return SessionPage(groups=groups, total=total, next_offset=_next(plan, total, bool(groups)))
 
+    async def search_all(self, query: SearchTimeline, vector: bytes | None) -> MatchPage:
+        """A page of nodes, grips and events, of the kinds asked for. Of events with others, a page costs what stands before it."""
+        if not query.text.strip() or not query.kinds:
+            return MatchPage(matches=[], total=0, next_offset=None)
+        plan, written = _plan(query, vector), _plan(query, vector, compile_contents(query))
+        if query.kinds == ("event",):
+            said = await self._searching.side(plan)
+            return _matched(plan, said.total, said_matches(said.hits))
+        if "event" not in query.kinds:
+            side = await self._contents.side(written)
+            return _matched(plan, side.total, written_matches(side.hits))
+        end = plan.offset + plan.limit
+        first = [msgspec.structs.replace(one, offset=0, limit=end) for one in (written, plan)]
+        both = await asyncio.gather(self._contents.side(first[0]), self._searching.side(first[1]))
+        return _matched(plan, both[0].total + both[1].total, merged(query, *both)[plan.offset : end])
 
-def _plan(query: SearchTimeline, vector: bytes | None) -> Plan:
+
+def _plan(query: SearchTimeline, vector: bytes | None, where: str = "") -> Plan:
     return Plan(
-        where=compile_timeline(query),
+        where=where or compile_timeline(query),
         mode=query.mode,
         wanted=wanted(query.text),
         vector=vector,
@@ -102,6 +129,10 @@ def _plan(query: SearchTimeline, vector: bytes | None) -> Plan:
 
 def _page(plan: Plan, total: int, hits: list[Hit]) -> SearchPage:
     return SearchPage(hits=hits, total=total, next_offset=_next(plan, total, bool(hits)))
+
+
+def _matched(plan: Plan, total: int, matches: list[Match]) -> MatchPage:
+    return MatchPage(matches=matches, total=total, next_offset=_next(plan, total, bool(matches)))
 
 
 def _next(plan: Plan, total: int, found: bool) -> int | None:

@@ -44,6 +44,7 @@ from agent_memory.gateway.ports import (
     Groups,
     Jobs,
     Log,
+    Matches,
     Memories,
     Page,
     Sessions,
@@ -230,6 +231,11 @@ class HeldTimeline(OutOfReach):
         """As the port says. Raises Forbidden for a scope beyond."""
         _check(self._principal, query.scope)
         return await self._timeline.search_sessions(query, vector)
+
+    async def search_all(self, query: SearchTimeline, vector: bytes | None) -> Matches:
+        """As the port says. Raises Forbidden for a scope beyond."""
+        _check(self._principal, query.scope)
+        return await self._timeline.search_all(query, vector)
 
 
 class HeldJobs(OutOfReach):

@@ -29,6 +29,10 @@ class HeldContents:
         """As the port says."""
         return await self._contents.node_at(self._in(scope), node_id, version)
 
+    async def named(self, scope: Scope, node_ids: Sequence[str]) -> Sequence[TocNode]:
+        """As the port says."""
+        return await self._contents.named(self._in(scope), node_ids)
+
     async def children(self, scope: Scope, parent_id: str, *, offset: int, limit: int) -> tuple[Sequence[TocNode], bool]:
         """As the port says."""
         return await self._contents.children(self._in(scope), parent_id, offset=offset, limit=limit)

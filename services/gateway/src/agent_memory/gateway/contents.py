@@ -54,6 +54,13 @@ class LoggedContents:
             session_id=revision.session_id or None if revision.node_id.startswith(SEGMENT_PREFIX) else None,
         )
 
+    async def named(self, scope: Scope, node_ids: Sequence[str]) -> Sequence[TocNode]:
+        """Those of the nodes that are there now, in the order asked for."""
+        if not node_ids:
+            return []
+        async with _reachable():
+            return await self._toc.nodes(scope, node_ids)
+
     async def children(self, scope: Scope, parent_id: str, *, offset: int, limit: int) -> tuple[Sequence[TocNode], bool]:
         """A page of what stands directly under a node, and whether there is more."""
         async with _reachable():

@@ -23,6 +23,7 @@ from agent_memory.gateway.memory_views import MemoryViews
 from agent_memory.gateway.ports import Answer, WorkingPage
 from agent_memory.gateway.sessions import replaced
 from agent_memory.readmodels.progress import Progress
+from agent_memory.readmodels.search import MatchPage
 from agent_memory.readmodels.sessions import SessionDocument
 from agent_memory.readmodels.standing import Standing, ordered, passing, records_of
 
@@ -77,6 +78,7 @@ class MemorySystem:
         self.records: dict[str, MemoryRecord] = {}
         self.events: dict[str, tuple[int, str, TimelineEvent]] = {}
         self.page = MemoryPage()
+        self.matches = MatchPage(matches=[], total=0, next_offset=None)
         self.queries: list[SearchMemories | SearchTimeline] = []
         self.fault: Exception | None = None
         self.contents = MemoryContents()
@@ -253,6 +255,11 @@ class MemorySystem:
         """One session with the hits of the page that was set."""
         self.queries.append(query)
         return MemoryGroups(groups=[MemoryGroup(score=1.0, hits=self.page.hits)], total=1)
+
+    async def search_all(self, query: SearchTimeline, vector: bytes | None) -> MatchPage:
+        """Always what was set."""
+        self.queries.append(query)
+        return self.matches
 
     async def find(self, query: SearchMemories, vector: bytes | None) -> WorkingPage:
         """What stands in the sessions; all texts are equally near."""

@@ -32,6 +32,10 @@ class MemoryContents:
         node = await self.node(scope, node_id)
         return node if node is not None and node.version == version else None
 
+    async def named(self, scope: Scope, node_ids: Sequence[str]) -> Sequence[TocNode]:
+        """Those of the nodes that are there."""
+        return [node for node_id in node_ids if (node := await self.node(scope, node_id)) is not None]
+
     async def children(self, scope: Scope, parent_id: str, *, offset: int, limit: int) -> tuple[Sequence[TocNode], bool]:
         """A page of children, and whether there is more."""
         parent = await self.node(scope, parent_id)

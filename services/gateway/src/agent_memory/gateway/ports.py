@@ -10,7 +10,7 @@ from agent_memory.contracts.commands import AnyCommand
 from agent_memory.contracts.compaction import Compacted
 from agent_memory.contracts.envelope import EventEnvelope
 from agent_memory.contracts.jobs import JobRun, SchedulerStatus
-from agent_memory.contracts.queries import GetEvents, ListSessions, SearchMemories, SearchTimeline
+from agent_memory.contracts.queries import GetEvents, ListSessions, SearchMemories, SearchTimeline, TimelineKind
 from agent_memory.contracts.records import Partition, Scope, SummaryView, Task
 from agent_memory.contracts.replies import AnyReply, ReplyEnvelope
 from agent_memory.contracts.toc import Grip, TocNode
@@ -184,11 +184,36 @@ class Groups(Protocol):
     def next_offset(self) -> int | None: ...
 
 
+class Match(Protocol):
+    """A node, a grip or an event that was found. `record`: JSON of its Revision, Grip or TimelineEvent; `score`: 0 to 1."""
+
+    @property
+    def kind(self) -> TimelineKind: ...
+    @property
+    def id(self) -> str: ...
+    @property
+    def score(self) -> float: ...
+    @property
+    def record(self) -> bytes: ...
+
+
+class Matches(Protocol):
+    """Matches in order; `total` counts all."""
+
+    @property
+    def matches(self) -> Sequence[Match]: ...
+    @property
+    def total(self) -> int: ...
+    @property
+    def next_offset(self) -> int | None: ...
+
+
 class Timeline(Protocol):
-    """Search of what was said."""
+    """Search of what was said and of what was written about it. Raises Unavailable without an index."""
 
     async def search(self, query: SearchTimeline, vector: bytes | None) -> Page: ...
     async def search_sessions(self, query: SearchTimeline, vector: bytes | None) -> Groups: ...
+    async def search_all(self, query: SearchTimeline, vector: bytes | None) -> Matches: ...
 
 
 class Contents(Protocol):
@@ -204,6 +229,10 @@ class Contents(Protocol):
 
     async def node_at(self, scope: Scope, node_id: str, version: int) -> TocNode | None:
         """The node as it was at a version; None when it never had that."""
+        ...
+
+    async def named(self, scope: Scope, node_ids: Sequence[str]) -> Sequence[TocNode]:
+        """Those of the nodes that are there, in the order asked for."""
         ...
 
     async def children(self, scope: Scope, parent_id: str, *, offset: int, limit: int) -> tuple[Sequence[TocNode], bool]:

@@ -1,15 +1,16 @@
 """What can be done with the timeline, whichever door asks."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 
 import msgspec
 
-from agent_memory.contracts.queries import SearchTimeline
+from agent_memory.contracts.queries import SearchTimeline, TimelineKind
 from agent_memory.contracts.records import Scope, TimelineEvent
+from agent_memory.contracts.streams import CONTENTS, CONTENTS_INDEX, TIMELINE_INDEX
 from agent_memory.contracts.toc import Grip, TocNode
 from agent_memory.gateway.gateway import Gateway
-from agent_memory.gateway.ports import Groups, Page
+from agent_memory.gateway.ports import Groups, Match, Page
 from agent_memory.runtime import telemetry
 
 PAGE, MOST_CHILDREN = 20, 100
@@ -21,6 +22,29 @@ class Children(msgspec.Struct, frozen=True, kw_only=True):
 
     nodes: Sequence[TocNode]
     continuation_token: str | None
+
+
+class Matched(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Something that was found: a node as it is now, a grip or an event. `text`: what is written about it, or what was said;
+    `timestamp_ms`: when it began; `score`: 0 to 1.
+    """
+
+    kind: TimelineKind
+    id: str
+    score: float
+    text: str
+    timestamp_ms: int
+    node: TocNode | None = None
+    grip: Grip | None = None
+    event: TimelineEvent | None = None
+
+
+class MatchedPage(msgspec.Struct, frozen=True, kw_only=True):
+    """Matches in order; `total` counts all that match, `next_offset` is None on the last page."""
+
+    matches: Sequence[Matched]
+    total: int
+    next_offset: int | None
 
 
 class Expanded(msgspec.Struct, frozen=True, kw_only=True):
@@ -50,6 +74,42 @@ async def search_sessions(gateway: Gateway, query: SearchTimeline) -> Groups:
     """The sessions in which it was said, timed alike. Raises Unavailable."""
     with _measured(query):
         return await gateway.timeline.search_sessions(query, await _vector_of(gateway, query))
+
+
+async def search(gateway: Gateway, query: SearchTimeline) -> MatchedPage:
+    """Nodes, grips and events that fit, timed by the mode. A node that went since it was found is left out. Raises Unavailable."""
+    with _measured(query):
+        page = await gateway.timeline.search_all(query, await _vector_of(gateway, query))
+        ids = [match.id for match in page.matches if match.kind == "node"]
+        nodes = {node.node_id: node for node in await gateway.contents.named(query.scope, ids)}
+    shown = [one for match in page.matches if (one := _matched(match, nodes)) is not None]
+    return MatchedPage(matches=shown, total=page.total, next_offset=page.next_offset)
+
+
+def projections_of(kinds: Sequence[TimelineKind]) -> list[str]:
+    """What must have got to a position for a search to show it."""
+    written = [CONTENTS, CONTENTS_INDEX] if set(kinds) & {"node", "grip"} else []
+    return [*written, *([TIMELINE_INDEX] if "event" in kinds else [])]
+
+
+_grip = msgspec.json.Decoder(Grip).decode
+_event = msgspec.json.Decoder(TimelineEvent).decode
+
+
+def _matched(match: Match, nodes: Mapping[str, TocNode]) -> Matched | None:
+    node = grip = event = None
+    if match.kind == "node":
+        node = nodes.get(match.id)
+        if node is None:
+            return None
+        text, at = node.summary or node.title, node.start_time_ms
+    elif match.kind == "grip":
+        grip = _grip(match.record)
+        text, at = grip.excerpt, grip.timestamp_ms
+    else:
+        event = _event(match.record)
+        text, at = event.text, event.timestamp_ms
+    return Matched(kind=match.kind, id=match.id, score=match.score, text=text, timestamp_ms=at, node=node, grip=grip, event=event)
 
 
 def _measured(query: SearchTimeline) -> AbstractContextManager[None]:

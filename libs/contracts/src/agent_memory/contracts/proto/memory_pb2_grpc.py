@@ -165,7 +165,7 @@ class MemoryServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SearchTimeline(self, request, context):
-        """Ours: events by meaning and by words.
+        """Ours: nodes, grips and events by meaning and by words, the best first.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

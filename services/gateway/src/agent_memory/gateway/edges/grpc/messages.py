@@ -2,8 +2,6 @@
 
 from typing import Any, cast
 
-import msgspec
-
 from agent_memory.contracts.errors import Invalid
 from agent_memory.contracts.jobs import JobStatus
 from agent_memory.contracts.proto import memory_pb2 as pb
@@ -15,6 +13,7 @@ from agent_memory.contracts.records import (
     TimelineEvent,
 )
 from agent_memory.contracts.toc import Grip, TocNode
+from agent_memory.gateway.timeline_use import Matched
 
 MAX_TEXT_BYTES = 1_000_000
 EVENT_TYPES: tuple[EventType, ...] = EventType.__args__  # type: ignore[attr-defined]
@@ -156,17 +155,15 @@ def job(status: JobStatus) -> pb.JobStatusProto:
     return message
 
 
-_found = msgspec.json.Decoder(TimelineEvent).decode
-
-
-def matched(record: bytes, score: float | None) -> pb.TimelineMatch:
-    """An event that a search found."""
-    said = _found(record)
+def matched(found: Matched) -> pb.TimelineMatch:
+    """Something that a search found, on the wire."""
     return pb.TimelineMatch(
-        kind="event",
-        id=said.event_id,
-        score=score or 0.0,
-        text=said.text,
-        timestamp_ms=said.timestamp_ms,
-        event=event(said),
+        kind=found.kind,
+        id=found.id,
+        score=found.score,
+        text=found.text,
+        timestamp_ms=found.timestamp_ms,
+        node=None if found.node is None else node(found.node),
+        grip=None if found.grip is None else grip(found.grip),
+        event=None if found.event is None else event(found.event),
     )

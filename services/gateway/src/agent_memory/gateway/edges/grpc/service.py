@@ -9,10 +9,10 @@ from agent_memory.contracts.commands import RecordEvents
 from agent_memory.contracts.errors import Conflict, Invalid, NotFound, Refused, TooLarge
 from agent_memory.contracts.proto import memory_pb2 as pb
 from agent_memory.contracts.proto import memory_pb2_grpc
-from agent_memory.contracts.queries import GetEvents, SearchTimeline
+from agent_memory.contracts.queries import TIMELINE_KINDS, GetEvents, SearchTimeline
 from agent_memory.contracts.records import MAX_TIMESTAMP_MS, MIN_TIMESTAMP_MS
 from agent_memory.contracts.replies import EventsRecorded
-from agent_memory.contracts.streams import CONTENTS, TIMELINE_INDEX
+from agent_memory.contracts.streams import CONTENTS
 from agent_memory.eventlog.reader import EventPage, encode_cursor
 from agent_memory.gateway import timeline_use
 from agent_memory.gateway.edges.grpc import messages
@@ -26,7 +26,6 @@ IN_FLIGHT = 8
 """Messages of a stream that are being recorded at a time."""
 Messages = AsyncIterator[pb.IngestEventsRequest]
 MODES = ("hybrid", "semantic", "keyword")
-KINDS = frozenset({"node", "grip", "event"})
 PAGE_BYTES = 3_900_000
 """Longest page of events, unless one alone is longer: clients take messages of 4 MB unless told otherwise."""
 FOUND, MOST_FOUND = 10, 100
@@ -131,13 +130,14 @@ class MemoryService(memory_pb2_grpc.MemoryServiceServicer):
         return await answered(self._gateway, context, "ExpandGrip", "read", act)
 
     async def SearchTimeline(self, request: pb.SearchTimelineRequest, context: Context) -> pb.SearchTimelineResponse:
-        """What was said, by meaning and by words."""
+        """Nodes, grips and events, by meaning and by words."""
 
         async def act(caller: Caller) -> pb.SearchTimelineResponse:
             query = _search(request, caller)
-            await caller.caught_up(context.time_remaining(), TIMELINE_INDEX)
-            page = await timeline_use.search_events(caller.gateway, query)
-            return pb.SearchTimelineResponse(matches=[messages.matched(hit.record, hit.score) for hit in page.hits])
+            for projection in timeline_use.projections_of(query.kinds):
+                await caller.caught_up(context.time_remaining(), projection)
+            page = await timeline_use.search(caller.gateway, query)
+            return pb.SearchTimelineResponse(matches=[messages.matched(one) for one in page.matches])
 
         return await answered(self._gateway, context, "SearchTimeline", "read", act)
 
@@ -239,10 +239,8 @@ def _search(request: pb.SearchTimelineRequest, caller: Caller) -> SearchTimeline
         raise Invalid("query is required", field="query")
     if "\0" in request.query or len(request.query.encode()) > messages.MAX_TEXT_BYTES:
         raise Invalid(f"query holds a NUL character or more than {messages.MAX_TEXT_BYTES} bytes", field="query")
-    if not KINDS.issuperset(request.kinds):
-        raise Invalid("kinds are any of node, grip, event", field="kinds")
-    if request.kinds and "event" not in request.kinds:
-        raise Invalid("kinds: only events can be searched; name event, or leave kinds out", field="kinds")
+    if not set(TIMELINE_KINDS).issuperset(request.kinds):
+        raise Invalid(f"kinds are any of {', '.join(TIMELINE_KINDS)}", field="kinds")
     mode = request.mode or "hybrid"
     if mode not in MODES:
         raise Invalid(f"mode is one of {', '.join(MODES)}", field="mode")
@@ -250,6 +248,7 @@ def _search(request: pb.SearchTimelineRequest, caller: Caller) -> SearchTimeline
         scope=caller.scope,
         text=request.query,
         mode=cast(Any, mode),
+        kinds=tuple(kind for kind in TIMELINE_KINDS if kind in request.kinds or not request.kinds),
         session_id=identified(request.session_id, "session_id") if request.session_id else None,
         from_ms=_bound(request.from_timestamp_ms) if request.HasField("from_timestamp_ms") else None,
         to_ms=_bound(request.to_timestamp_ms) if request.HasField("to_timestamp_ms") else None,

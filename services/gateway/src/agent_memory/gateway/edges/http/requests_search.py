@@ -9,6 +9,7 @@ from agent_memory.contracts.errors import Refused
 from agent_memory.contracts.queries import (
     DATE_FIELDS,
     TAG_FIELDS,
+    TIMELINE_KINDS,
     DateFilter,
     Fusion,
     MemoryFilters,
@@ -29,6 +30,8 @@ from agent_memory.gateway.edges.http.requests_memories import MEMORY_TYPES
 
 MOST_OFFSET = 1_000_000
 MOST_FILTER_VALUES = 1_000
+MOST_MATCHES_BEFORE = 1_000
+"""Of several kinds: they are merged from the beginning, so a page costs what stands before it."""
 MODES: tuple[str, ...] = get_args(SearchMode)
 SCORERS: tuple[str, ...] = get_args(TextScorer)
 _SAME_ORDER = {"BM25STD.NORM": "BM25STD", "BM25STD.TANH": "BM25STD"}
@@ -217,17 +220,28 @@ _TIMELINE: Spec = {
     "limit": (fields.between(1, 100), 10),
     "offset": (fields.between(0, MOST_OFFSET), 0),
     "group_by": (fields.nullable(fields.one_of("session")), None),
+    "kinds": (fields.nullable(fields.listing(fields.one_of(*TIMELINE_KINDS), most=len(TIMELINE_KINDS))), None),
 }
 
 
-def search_timeline(body: bytes, principal: Principal, problems: Problems) -> SearchTimeline:
-    """The query of a POST /v1/timeline/search. Raises InvalidRequest."""
-    given = fields.fields(decode(body), ("body",), problems, _TIMELINE)
+def search_timeline(body: bytes, principal: Principal, problems: Problems) -> tuple[SearchTimeline, bool]:
+    """The query of a POST /v1/timeline/search, and whether it names kinds: then matches are wanted, else events or their sessions.
+
+    Raises InvalidRequest.
+    """
+    given = fields.fields(decode(body), _BODY, problems, _TIMELINE)
+    asked: list[str] | None = given["kinds"]
+    kinds = ("event",) if asked is None else tuple(kind for kind in TIMELINE_KINDS if kind in asked or not asked)
+    if asked is not None and given["group_by"] is not None:
+        problems.value((*_BODY, "group_by"), "group_by groups events; leave kinds out", given["group_by"])
+    if len(kinds) > 1 and given["offset"] > MOST_MATCHES_BEFORE:
+        problems.value((*_BODY, "offset"), f"of several kinds, offset is at most {MOST_MATCHES_BEFORE}", given["offset"])
     problems.check()
-    return SearchTimeline(
+    query = SearchTimeline(
         scope=principal.scope(given["namespace"], given["user_id"]),
         text=given["text"],
         mode=given["mode"],
+        kinds=kinds,
         session_id=given["session_id"],
         from_ms=given["from"],
         to_ms=given["to"],
@@ -236,3 +250,4 @@ def search_timeline(body: bytes, principal: Principal, problems: Problems) -> Se
         offset=given["offset"],
         group_by=given["group_by"],
     )
+    return query, asked is not None

@@ -13,6 +13,7 @@ from agent_memory.contracts.codec import encode
 from agent_memory.contracts.records import TimelineEvent
 from agent_memory.eventlog.reader import EventPage
 from agent_memory.gateway.ports import Document, Groups, Hit, Page
+from agent_memory.gateway.timeline_use import MatchedPage
 from agent_memory.readmodels.standing import Scored
 
 DEPRECATION = "messages[].created_at will become required in the next major version. Please provide timestamps for all messages."
@@ -160,6 +161,22 @@ def found_sessions(page: Groups) -> bytes:
     shown = [(group.score, _shown(group.hits)) for group in page.groups if group.hits]
     sessions = [{"session_id": events[0].session_id, "score": score, "events": events} for score, events in shown]
     return encode({"sessions": sessions, "total": page.total, "next_offset": page.next_offset})
+
+
+def matched(page: MatchedPage) -> bytes:
+    """A page of nodes, grips and events that were searched for, each under the name of its kind."""
+    matches = [
+        {
+            "kind": one.kind,
+            "id": one.id,
+            "score": one.score,
+            "text": one.text,
+            "timestamp_ms": one.timestamp_ms,
+            one.kind: ShownEvent(**_fields(one.event)) if one.event is not None else one.node or one.grip,
+        }
+        for one in page.matches
+    ]
+    return encode({"matches": matches, "total": page.total, "next_offset": page.next_offset})
 
 
 def _shown(hits: Sequence[Hit]) -> list[FoundEvent]:

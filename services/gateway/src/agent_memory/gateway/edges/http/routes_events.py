@@ -10,7 +10,6 @@ from agent_memory.contracts.errors import Invalid
 from agent_memory.contracts.queries import GetEvents
 from agent_memory.contracts.records import Scope
 from agent_memory.contracts.replies import EventsRecorded
-from agent_memory.contracts.streams import TIMELINE_INDEX
 from agent_memory.gateway import timeline_use
 from agent_memory.gateway.edges.http import fields, responses
 from agent_memory.gateway.edges.http.call import Call, HttpRequest, opened
@@ -66,10 +65,13 @@ async def get_events(request: HttpRequest) -> ASGIApp:
 
 @post("/v1/timeline/search", status_code=200)
 async def post_search(request: HttpRequest) -> ASGIApp:
-    """Search what was said, within one scope."""
+    """Search what was said and, where kinds are named, what was written about it, within one scope."""
     call = await opened(request)
-    query = search_timeline(await call.body(), call.principal, call.problems)
-    await call.caught_up(TIMELINE_INDEX)
+    query, of_kinds = search_timeline(await call.body(), call.principal, call.problems)
+    for projection in timeline_use.projections_of(query.kinds):
+        await call.caught_up(projection)
+    if of_kinds:
+        return Answered(responses.matched(await timeline_use.search(call.gateway, query)))
     if query.group_by == "session":
         return Answered(responses.found_sessions(await timeline_use.search_sessions(call.gateway, query)))
     return Answered(responses.found_events(await timeline_use.search_events(call.gateway, query)))

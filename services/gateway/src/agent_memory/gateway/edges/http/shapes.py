@@ -7,7 +7,7 @@ import msgspec
 
 from agent_memory.contracts.events import Merge
 from agent_memory.contracts.jobs import JobResult
-from agent_memory.contracts.queries import DateFilter, Fusion, SearchMode, TagFilter, TextScorer
+from agent_memory.contracts.queries import DateFilter, Fusion, SearchMode, TagFilter, TextScorer, TimelineKind
 from agent_memory.contracts.records import EventType, MemoryRecord, MemoryType, ModelUse, Strategy, TimelineEvent
 from agent_memory.contracts.toc import Grip, TocNode
 from agent_memory.readmodels.forgetting import ForgetPolicy
@@ -78,7 +78,8 @@ class EventPage(Shape, kw_only=True):
 
 class TimelineSearch(Shape, kw_only=True):
     """Search within one scope. `from` and `to`: UTC milliseconds or ISO 8601. `hybrid_alpha`: the weight of nearness, the rest is
-    that of the words. `group_by` "session": the answer holds `sessions` in place of `events`.
+    that of the words. `group_by` "session": the answer holds `sessions` in place of `events`. `kinds`: it holds `matches` of these
+    kinds (of all, when it is empty) in place of `events`, and of several kinds `offset` is at most 1,000.
     """
 
     text: str
@@ -92,6 +93,7 @@ class TimelineSearch(Shape, kw_only=True):
     limit: int = 10
     offset: int = 0
     group_by: Literal["session"] | None = None
+    kinds: list[TimelineKind] | None = None
 
 
 class TocNodes(Shape, kw_only=True):
@@ -110,13 +112,30 @@ class ExpandedGrip(Shape, kw_only=True):
     events_after: list[TimelineEvent]
 
 
+class FoundMatch(Shape, kw_only=True):
+    """A node, a grip or an event that was found, under the name of its kind. `text`: what is written about it, or what was said;
+    `timestamp_ms`: when it began; `score`: 0 to 1.
+    """
+
+    kind: TimelineKind
+    id: str
+    score: float
+    text: str
+    timestamp_ms: int
+    node: TocNode | None = None
+    grip: Grip | None = None
+    event: TimelineEvent | None = None
+
+
 class FoundEvents(Shape, kw_only=True):
     """Events in order, each with `score` and `score_type`; `total` counts all that match. Grouped: `sessions` in order, each with
-    `session_id`, `score` and its best `events`; `total` counts those that have an event among the best candidates.
+    `session_id`, `score` and its best `events`; `total` counts those that have an event among the best candidates. Of kinds that
+    were named: `matches` in one order.
     """
 
     events: list[dict[str, Any]] = []
     sessions: list[dict[str, Any]] = []
+    matches: list[FoundMatch] = []
     total: int
     next_offset: int | None
 
