@@ -1,7 +1,7 @@
 # syntax=docker/dockerfile:1
 # One image per service:   docker build --build-arg SERVICE=gateway -t agent-memory-gateway .
 # The command lines:       docker build --target ops -t agent-memory-ops .
-# SERVICE: gateway, ingest, indexer, summarizer, rollup, compactor, scheduler or embeddings.
+# SERVICE: gateway, ingest, indexer, summarizer, rollup, compactor, scheduler, mcp or embeddings.
 
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 # The digest of that image, sha256:…, pins it to the byte. It has no default: set it where images are built for others,
@@ -69,6 +69,7 @@ COPY --from=service-installed /opt/agent-memory /opt/agent-memory
 ENV AGENT_MEMORY_SERVICE=${SERVICE} \
     HOST=0.0.0.0 \
     GRPC_HOST=0.0.0.0 \
+    MCP_HOST=0.0.0.0 \
     METRICS_PORT=9100
 HEALTHCHECK --interval=5s --timeout=5s --start-period=30s --retries=6 \
     CMD ["python", "-I", "-S", "/opt/container/healthy.py"]

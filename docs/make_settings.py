@@ -129,6 +129,8 @@ def _part(path: Path) -> str | None:
         return parts[1]
     if parts[0] == "cli":
         return "`agent-memory`"
+    if parts[1] == "auth":
+        return "whoever checks tokens"
     if parts[1] == "runtime":
         for start, who in (("embed", "whoever embeds"), ("llm", "whoever asks a model")):
             if path.name.startswith(start):

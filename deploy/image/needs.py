@@ -29,6 +29,7 @@ LEFT_OUT: dict[str, frozenset[str]] = {
     "embeddings": frozenset(
         {"litellm", "tiktoken", "faststream", "grpcio", "opentelemetry-exporter-otlp-proto-http", "huggingface-hub"}
     ),
+    "mcp": SERVERS | LOCAL_MODEL | PROVIDERS,
     "ops": SERVERS | LOCAL_MODEL,
 }
 ROOTS: dict[str, str] = {
@@ -37,6 +38,7 @@ ROOTS: dict[str, str] = {
     "ingest": "agent-memory-ingest",
     "scheduler": "agent-memory-scheduler",
     "embeddings": "agent-memory-runtime",
+    "mcp": "agent-memory-mcp",
     "ops": "agent-memory",
 }
 

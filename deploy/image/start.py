@@ -17,7 +17,8 @@ def command(environment: Mapping[str, str]) -> list[str]:
         threads = environment.get("EMBEDDING_THREADS", "") or "2"
         where = ["--host", environment.get("HOST", "") or "127.0.0.1", "--port", EMBEDDINGS_PORT]
         return ["-m", "agent_memory.runtime.embed_server", *where, "--threads", threads]
-    return ["-m", f"agent_memory.{service}.app"]
+    mode = ["--mode", "streamable-http"] if service == "mcp" else []
+    return ["-m", f"agent_memory.{service}.app", *mode]
 
 
 if __name__ == "__main__":

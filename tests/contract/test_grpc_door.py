@@ -12,12 +12,12 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
 
+from agent_memory.auth.principal import IMPLIED, Principal
 from agent_memory.contracts import errors as faults
 from agent_memory.contracts.errors import MemoryFault, Unauthorized
 from agent_memory.contracts.jobs import JobRun, JobState
 from agent_memory.contracts.proto import memory_pb2 as pb
 from agent_memory.gateway.app import create_gateway
-from agent_memory.gateway.auth import IMPLIED, Principal
 from agent_memory.gateway.edges.grpc.server import credentials_of, hosts_of, start
 from agent_memory.gateway.memory import MemorySystem
 from agent_memory.gateway.memory_jobs import MemoryJobs

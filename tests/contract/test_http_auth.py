@@ -6,13 +6,13 @@ from contextlib import asynccontextmanager
 import pytest
 from httpx import ASGITransport, AsyncClient
 
+from agent_memory.auth.principal import IMPLIED, Principal, disabled
 from agent_memory.contracts import commands
 from agent_memory.contracts.errors import Forbidden, Unauthorized, Unavailable
 from agent_memory.contracts.queries import SearchMemories, TagFilter
 from agent_memory.contracts.records import Reach, Scope
 from agent_memory.gateway import auth_held
 from agent_memory.gateway.app import create_app
-from agent_memory.gateway.auth import IMPLIED, Principal, disabled
 from agent_memory.gateway.auth_held import held
 from agent_memory.gateway.edges.http.admission import ADMIN, OPEN, READING_POSTS, needed
 from agent_memory.gateway.edges.http.documentation import OPERATIONS

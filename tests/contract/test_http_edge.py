@@ -9,11 +9,11 @@ from httpx import ASGITransport, AsyncClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from agent_memory.auth.principal import Principal
 from agent_memory.contracts import errors
 from agent_memory.contracts.records import Scope
 from agent_memory.contracts.streams import PROJECTIONS
 from agent_memory.gateway.app import create_app
-from agent_memory.gateway.auth import Principal
 from agent_memory.gateway.edges.http.documentation import OPERATIONS
 from agent_memory.gateway.edges.http.edge import routes
 from agent_memory.gateway.memory import MemorySystem

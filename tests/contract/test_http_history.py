@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from httpx import ASGITransport, AsyncClient
 
+from agent_memory.auth.principal import Principal
 from agent_memory.contracts.commands import (
     DeleteWorkingMemory,
     EditMemory,
@@ -20,7 +21,6 @@ from agent_memory.contracts.commands import (
 from agent_memory.contracts.records import MemoryRecord, Message, Scope
 from agent_memory.eventlog.memories import MemoryLog
 from agent_memory.gateway.app import create_app
-from agent_memory.gateway.auth import Principal
 from agent_memory.gateway.memory import MemorySystem
 from agent_memory.gateway.past import LogPast
 from agent_memory.runtime.settings import Settings

@@ -6,10 +6,10 @@ from datetime import UTC, datetime
 import pytest
 from httpx import ASGITransport, AsyncClient
 
+from agent_memory.auth.principal import IMPLIED, Principal
 from agent_memory.contracts.errors import Unauthorized
 from agent_memory.contracts.jobs import JobRun, JobState, RunningJob
 from agent_memory.gateway.app import create_app
-from agent_memory.gateway.auth import IMPLIED, Principal
 from agent_memory.gateway.memory import MemorySystem
 from agent_memory.gateway.memory_jobs import MemoryJobs
 from agent_memory.runtime.settings import Settings

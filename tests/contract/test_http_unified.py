@@ -7,13 +7,13 @@ from typing import Any
 import pytest
 from httpx import ASGITransport, AsyncClient
 
+from agent_memory.auth.principal import Principal
 from agent_memory.contracts.codec import encode
 from agent_memory.contracts.commands import TouchMemories
 from agent_memory.contracts.errors import Unavailable
 from agent_memory.contracts.queries import SearchMemories
 from agent_memory.contracts.records import MemoryRecord
 from agent_memory.gateway.app import create_app
-from agent_memory.gateway.auth import Principal
 from agent_memory.gateway.memory import MemoryHit, MemoryPage, MemorySystem
 from agent_memory.gateway.rewriting import Rewriter
 from agent_memory.gateway.touches import Touches

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 from httpx import ASGITransport, AsyncClient
 
+from agent_memory.auth.principal import Principal
 from agent_memory.contracts import errors
 from agent_memory.contracts.commands import ChangeTask, CreateSummaryView, DeleteSummaryView
 from agent_memory.contracts.records import Scope, SummaryView, Task
 from agent_memory.gateway.app import create_app
-from agent_memory.gateway.auth import Principal
 from agent_memory.gateway.memory import MemorySystem
 from agent_memory.gateway.memory_views import MemoryViews
 from agent_memory.runtime.settings import Settings

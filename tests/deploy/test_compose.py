@@ -2,16 +2,18 @@
 
 from typing import Any
 
+import msgspec
 import pytest
 
 from agent_memory.embedded.services import EMBEDDINGS, SERVICES
 from agent_memory.gateway.settings import check_open, load_auth, open_allowed
 from agent_memory.runtime.settings import SettingsError, load
+from agent_memory.runtime.settings.auth import AuthSettings, Switches
 from support.composed import PASSWORDS, ROOT, ComposeError, composed, environment_of
 from support.known_settings import SETTINGS
 
 OURS = tuple(service.name for service in (*SERVICES, EMBEDDINGS))
-PROFILES = ("observability", "stub-model", "ops")
+PROFILES = ("mcp", "observability", "stub-model", "ops")
 CLIENT = {"AGENT_MEMORY_URL", "AGENT_MEMORY_TOKEN"}
 
 
@@ -41,6 +43,7 @@ def test_every_variable_of_our_services_is_a_real_setting(everything: dict[str, 
     unknown = {name: set(everything[name]["environment"]) - SETTINGS for name in (*OURS, "migrate")}
     assert unknown == {name: set() for name in unknown}
     assert set(everything["ops"]["environment"]) - SETTINGS == CLIENT
+    assert set(everything["mcp"]["environment"]) - SETTINGS == {"AGENT_MEMORY_URL"}
 
 
 @pytest.mark.parametrize("service", OURS)
@@ -67,6 +70,15 @@ def test_published_to_others_the_gateway_does_not_start_without_authentication()
     with pytest.raises(SettingsError, match="AUTH_MODE"):
         load_auth(gateway(PUBLISH_ADDRESS="0.0.0.0"))
     assert load_auth(gateway(PUBLISH_ADDRESS="0.0.0.0", AUTH_MODE="token")).auth_mode == "token"
+
+
+def test_both_gateways_ask_for_the_same_credentials(everything: dict[str, Any]) -> None:
+    about = {field.encode_name.upper() for kind in (AuthSettings, Switches) for field in msgspec.structs.fields(kind)}
+    shared = [{name: everything[one]["environment"].get(name) for name in about} for one in ("gateway", "mcp")]
+    assert shared[0] == shared[1]
+    opened = environment_of(composed("mcp", **PASSWORDS, PUBLISH_ADDRESS="0.0.0.0")["services"]["mcp"])
+    with pytest.raises(SettingsError, match="AUTH_MODE"):
+        load_auth(opened)
 
 
 def test_ports_are_published_on_loopback_unless_an_address_is_named(everything: dict[str, Any]) -> None:
@@ -110,7 +122,7 @@ def test_only_who_must_reach_the_internet_can(everything: dict[str, Any]) -> Non
     parsed = composed(*PROFILES, **PASSWORDS)
     assert parsed["networks"]["inside"]["internal"] is True
     outside = {name for name, service in everything.items() if "outside" in service["networks"]}
-    assert outside == {"gateway", "indexer", "summarizer", "compactor", "prometheus", "grafana"}
+    assert outside == {"gateway", "mcp", "indexer", "summarizer", "compactor", "prometheus", "grafana"}
 
 
 def test_keys_of_providers_reach_those_who_ask_models_only(everything: dict[str, Any]) -> None:

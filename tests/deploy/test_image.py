@@ -108,6 +108,8 @@ def test_no_image_brings_servers_tests_or_compilers_and_only_one_the_model() -> 
 def test_services_import_with_what_their_image_installs(image: str) -> None:
     if image == "ops":
         modules = [spec.target.partition(":")[0] for spec in COMMANDS]
+    elif image == "mcp":
+        modules = ["agent_memory.mcp.app"]
     else:
         modules = [each.module for each in (*SERVICES, EMBEDDINGS) if names_of(each.name) == names_of(image)]
     program = [sys.executable, "-c", RUNS, ",".join(names_of(image)), ",".join(modules)]
@@ -126,6 +128,7 @@ def test_a_container_becomes_the_service_it_was_built_for() -> None:
     assert {name: start.command({"AGENT_MEMORY_SERVICE": name})[1] for name in NAMES} == modules
     given = {"AGENT_MEMORY_SERVICE": "embeddings", "HOST": "0.0.0.0", "EMBEDDING_THREADS": "4"}
     assert start.command(given)[2:] == ["--host", "0.0.0.0", "--port", "8080", "--threads", "4"]
+    assert start.command({"AGENT_MEMORY_SERVICE": "mcp"}) == ["-m", "agent_memory.mcp.app", "--mode", "streamable-http"]
     with pytest.raises(SystemExit, match="--build-arg SERVICE"):
         start.command({})
 

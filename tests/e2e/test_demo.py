@@ -67,6 +67,8 @@ def test_the_demo_shows_all_of_it_and_leaves_nothing_behind(folder: Path) -> Non
         "Week 36, 2025",
         "said in session 2025-09-01-first-day-on-skipper:",
         "agent-memory import",
+        "claude mcp add memory -- /",
+        '"mcpServers": {',
     ):
         assert expected in done.stdout
     assert "\x1b" not in done.stdout
@@ -99,6 +101,7 @@ def test_a_second_demo_on_the_same_server_adds_nothing(stack: Stack) -> None:
     assert (told["tally"]["created"], told["session"]["session_id"]) == (482, "2025-10-16-not-walnuts")
     assert "482 of them were known already" in second.stdout
     assert f"curl -s {url}/v1/timeline/search" in second.stdout
+    assert f'"--url",\n          "{url}"' in second.stdout
 
 
 def test_histories_of_every_format_are_imported_once_in_each_scope(stack: Stack) -> None:

@@ -28,6 +28,7 @@ SHOWS_NOTHING: frozenset[Key] = frozenset(
         ("get", "/health"),
         ("get", "/ready"),
         ("get", "/v1/status"),
+        ("get", "/v1/whoami"),
         ("get", "/metrics"),
         ("get", "/v1/scheduler"),
         ("get", "/v1/scheduler/jobs/{job_name}/runs"),

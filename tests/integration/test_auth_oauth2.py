@@ -9,12 +9,12 @@ from typing import Any
 import pytest
 from httpx import ASGITransport, AsyncClient
 
+from agent_memory.auth import jwks
+from agent_memory.auth.jwks import AGAIN_SECONDS, COOL_DOWN_SECONDS, FRESH_SECONDS, KEPT_SECONDS, IssuerKeys, fetched
+from agent_memory.auth.oauth2 import REMEMBERED_SECONDS, OAuth2Authentication
+from agent_memory.auth.principal import Principal
 from agent_memory.contracts.errors import MemoryFault, Unauthorized, Unavailable
-from agent_memory.gateway import auth_jwks
 from agent_memory.gateway.app import create_app
-from agent_memory.gateway.auth import Principal
-from agent_memory.gateway.auth_jwks import AGAIN_SECONDS, COOL_DOWN_SECONDS, FRESH_SECONDS, KEPT_SECONDS, IssuerKeys, fetched
-from agent_memory.gateway.auth_oauth2 import REMEMBERED_SECONDS, OAuth2Authentication
 from agent_memory.gateway.memory import MemorySystem
 from agent_memory.gateway.settings import AuthSettings
 from agent_memory.runtime.settings import Settings
@@ -188,7 +188,7 @@ async def test_a_token_that_was_checked_is_remembered_until_it_ends(door: Door) 
 async def test_a_token_is_checked_again_after_a_minute(door: Door, monkeypatch: pytest.MonkeyPatch) -> None:
     given = token()
     await door.opened(given)
-    monkeypatch.setattr("agent_memory.gateway.auth_oauth2.principal_of", _refuses)
+    monkeypatch.setattr("agent_memory.auth.oauth2.principal_of", _refuses)
     await door.opened(given)
     door.ahead += REMEMBERED_SECONDS + 1
     assert await door.refused(given) == "asked again"
@@ -202,7 +202,7 @@ async def test_what_nobody_expected_of_the_keys_tells_nothing(server: JwksServer
     def broken(document: bytes) -> object:
         raise KeyError("inside")
 
-    monkeypatch.setattr(auth_jwks, "read_keys", broken)
+    monkeypatch.setattr(jwks, "read_keys", broken)
     assert await Door(server).refused(token()) == "Internal server error while fetching JWKS"
 
 

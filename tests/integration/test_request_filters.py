@@ -12,9 +12,9 @@ from hypothesis import HealthCheck, event, example, given, settings
 from hypothesis import strategies as st
 from redis.asyncio import Redis
 
+from agent_memory.auth.principal import Principal
 from agent_memory.contracts.records import MemoryRecord
 from agent_memory.gateway.app import create_app
-from agent_memory.gateway.auth import Principal
 from agent_memory.gateway.memory import MemorySystem
 from agent_memory.readmodels import generations
 from agent_memory.readmodels.documents import memory_document

@@ -5,12 +5,12 @@ from contextlib import AsyncExitStack
 import psycopg
 import pytest
 
+from agent_memory.auth.principal import disabled
 from agent_memory.contracts.errors import Conflict, Unauthorized, Unavailable
 from agent_memory.eventlog import secrets
 from agent_memory.eventlog.connect import Connections
 from agent_memory.eventlog.tokens import StoredToken, TokenStore
 from agent_memory.gateway.app import authentication
-from agent_memory.gateway.auth import disabled
 from agent_memory.gateway.auth_tokens import FRESH_SECONDS, TokenAuthentication
 from agent_memory.gateway.settings import AuthSettings
 from agent_memory.runtime.settings import Settings, SettingsError

@@ -151,6 +151,7 @@ EXAMPLES: Mapping[Key, Any] = {
     ("get", "/v1/health"): None,
     ("get", "/ready"): None,
     ("get", "/v1/status"): None,
+    ("get", "/v1/whoami"): None,
     ("get", "/metrics"): None,
     ("get", "/health"): None,
     ("get", "/sessions"): None,

@@ -69,10 +69,11 @@ def stack_environment(**given: str) -> dict[str, str]:
         "HOST",
         "PORT",
         "GRPC_PORT",
-        "MCP_PORT",
+        "MCP_",
+        "DEFAULT_MCP_",
     )
     kept = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
-    return {**kept, "PORT": "0", "GRPC_PORT": "0", "MCP_PORT": "0", **given}
+    return {**kept, "PORT": "0", "GRPC_PORT": "0", **given}
 
 
 @contextmanager

@@ -4,10 +4,10 @@ from typing import Any
 
 import pytest
 
+from agent_memory.auth.claims import is_machine, parsed, principal_of
+from agent_memory.auth.principal import IMPLIED, Principal, bearer
 from agent_memory.contracts.errors import Forbidden, Unauthorized
 from agent_memory.contracts.records import Scope
-from agent_memory.gateway.auth import IMPLIED, Principal, bearer
-from agent_memory.gateway.auth_claims import is_machine, parsed, principal_of
 from agent_memory.gateway.settings import AuthSettings
 from support.token_shapes import (
     AUTH0,

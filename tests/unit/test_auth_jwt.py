@@ -7,8 +7,8 @@ import json
 import pytest
 from cryptography.hazmat.primitives import serialization
 
+from agent_memory.auth.jwt import header_of, read_keys, verified
 from agent_memory.contracts.errors import Unauthorized
-from agent_memory.gateway.auth_jwt import header_of, read_keys, verified
 from support.issuer import EcKey, RsaKey, b64, segment, signed
 
 CLAIMS = "eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ"

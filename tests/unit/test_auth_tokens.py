@@ -5,11 +5,11 @@ import threading
 
 import pytest
 
+from agent_memory.auth.principal import Principal
 from agent_memory.contracts.errors import Unauthorized, Unavailable
 from agent_memory.eventlog import secrets
 from agent_memory.eventlog.tokens import StoredToken
 from agent_memory.gateway import auth_tokens
-from agent_memory.gateway.auth import Principal
 from agent_memory.gateway.auth_tokens import FRESH_SECONDS, TokenAuthentication, principal_of
 
 SECRET, OTHER = secrets.new_token(), secrets.new_token()

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent_memory.auth.principal import Principal
 from agent_memory.contracts.errors import Forbidden
 from agent_memory.contracts.records import Scope
-from agent_memory.gateway.auth import Principal
 from agent_memory.gateway.domain import first_that_fits, percentages, token_limit
 from agent_memory.gateway.ids import Ids, derived
 from agent_memory.gateway.settings import check_open, is_loopback, open_allowed

@@ -13,6 +13,8 @@ IMPURE = frozenset({"asyncio", "threading", "time", "random", "uuid", "os", "soc
     {"redis", "sqlalchemy", "psycopg", "psycopg_pool", "litellm", "aiohttp", "structlog", "prometheus_client"}
 )
 DOORS = ("litellm", "joserfc")
+THROUGH_HTTP = frozenset({"auth", "contracts", "runtime", "client", "mcp"})
+"""What a service may import that knows the system by its HTTP API alone."""
 
 
 def sources(part: str) -> list[Path]:
@@ -66,6 +68,10 @@ def test_the_log_and_the_views_know_nothing_of_how_services_run() -> None:
     below = {"eventlog": {"runtime", "readmodels"}, "readmodels": {"runtime", "eventlog"}, "runtime": {"eventlog", "readmodels"}}
     wrong = {str(path): used for name, above in below.items() for path in sources(f"libs/{name}") if (used := ours(path) & above)}
     assert wrong == {}
+
+
+def test_the_mcp_gateway_knows_the_system_by_its_http_api_alone() -> None:
+    assert {str(path): used for path in sources("services/mcp") if (used := ours(path) - THROUGH_HTTP)} == {}
 
 
 @pytest.mark.parametrize(

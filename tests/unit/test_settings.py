@@ -21,7 +21,8 @@ from support.known_settings import SETTINGS
 ROOT = Path(__file__).parents[2]
 PROGRAM: dict[str, Any] = runpy.run_path(str(ROOT / "docs" / "make_settings.py"))
 DECIDED_BY_CONTAINERS = {
-    *("HOST", "PORT", "GRPC_ENABLED", "GRPC_HOST", "GRPC_PORT", "MCP_PORT", "METRICS_PORT", "SERVICE_REPLICA", "OTEL_SERVICE_NAME"),
+    *("HOST", "PORT", "GRPC_ENABLED", "GRPC_HOST", "GRPC_PORT", "MCP_HOST", "MCP_PORT", "METRICS_PORT"),
+    *("SERVICE_REPLICA", "OTEL_SERVICE_NAME"),
     *("GRPC_TLS_CERT_FILE", "GRPC_TLS_KEY_FILE", "GRPC_TLS_CLIENT_CA_FILE"),  # files that somebody has to mount
     *("WORKING_MEMORY_REDIS_URL", "TOKEN_AUTH_ENABLED"),
     *("TOPIC_MODEL_SOURCE", "TOPIC_MODEL", "NER_MODEL_SOURCE", "NER_MODEL"),  # need models that no image has

@@ -108,7 +108,7 @@ def _temporary(environment: Mapping[str, str]) -> Iterator[str]:
     inherited = {name: value for name, value in environment.items() if name not in _OWN_SERVERS}
     folder = Path(tempfile.mkdtemp(prefix="agent-memory-demo-"))
     # Nobody goes on talking here, so there is no reason to wait before something is written about it.
-    environment = {"TIMELINE_SETTLE_SECONDS": "0.2", **inherited, "PORT": "0", "GRPC_PORT": "0", "MCP_PORT": "0"}
+    environment = {"TIMELINE_SETTLE_SECONDS": "0.2", **inherited, "PORT": "0", "GRPC_PORT": "0"}
     stack = Stack(folder, environment=environment)
     before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     try:

@@ -1,6 +1,9 @@
 """What the demo prints: what was stored, what three searches found, one session, how far each view is, how to go on."""
 
+import json
+import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
 import msgspec
 from rich import box
@@ -56,16 +59,23 @@ def show(screen: Console, found: Findings) -> None:
 def show_further(screen: Console, address: str, *, lasting: bool, stops: bool) -> None:
     """How to go on. `lasting`: the server is still up; `stops`: and `agent-memory down` stops it."""
     _page(screen, "How to go on", _further(address, lasting, stops))
+    _page(
+        screen,
+        "For agents, over MCP",
+        Text("Claude Code; Claude Desktop and Cursor; others: docs/mcp.md"),
+        _mcp(address if lasting else ""),
+    )
 
 
-def _page(screen: Console, title: str, page: RenderableType) -> None:
+def _page(screen: Console, title: str, page: RenderableType, to_copy: str = "") -> None:
+    """`to_copy` stands below the page as it is: a line that is broken cannot be copied."""
     width = min(screen.width, _WIDEST)
     with screen.capture() as printed:
         screen.print(Rule(Text(title, style="bold"), align="left", style="dim"), width=width)
         screen.print(Padding(page, (0, 0, 0, 2)), width=width)
     # Columns are filled up with blanks, which nobody wants in a file or a copied text.
     lines = [line.rstrip() for line in printed.get().rstrip().split("\n")]
-    screen.file.write("\n".join(lines) + "\n\n")
+    screen.file.write("\n".join([*lines, *(f"  {line}".rstrip() for line in to_copy.splitlines())]) + "\n\n")
     screen.file.flush()
 
 
@@ -180,6 +190,19 @@ def _further(address: str, lasting: bool, stops: bool) -> RenderableType:
     commands = callable_here(_COMMANDS.format(address=address)).splitlines()
     lines += [Text(f"  {line}", style="bold", no_wrap=True) for line in commands]
     return Group(*lines, *([Text("Stop it with:"), Text(callable_here("  agent-memory down"), style="bold")] if stops else []))
+
+
+def _mcp(address: str) -> str:
+    """What clients of MCP are told, about the server at an address, or the one of this machine."""
+    program = Path(sys.executable).with_name("agent-memory")
+    command = str(program) if program.exists() else "agent-memory"
+    server: dict[str, object] = {"command": command, "args": ["mcp"]}
+    options = ""
+    if address:
+        server = {"command": command, "args": ["mcp", "--url", address], "env": {"DEFAULT_MCP_NAMESPACE": "demo"}}
+        options = " --env DEFAULT_MCP_NAMESPACE=demo"
+    spoken = " ".join([command, *msgspec.convert(server["args"], list[str])])
+    return f"claude mcp add memory{options} -- {spoken}\n\n{json.dumps({'mcpServers': {'memory': server}}, indent=2)}"
 
 
 _COMMANDS = """\

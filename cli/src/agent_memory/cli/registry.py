@@ -36,6 +36,7 @@ COMMANDS = (
     CommandSpec("dead-letters", "agent_memory.cli.dead_letters:app", "Messages that were given up: look, send again, drop."),
     CommandSpec("timeline", "agent_memory.cli.timeline:timeline", "Print the table of contents as a tree, down to the words."),
     CommandSpec("scheduler", "agent_memory.cli.scheduler:app", "Background jobs: how they do, pause, resume, run now."),
+    CommandSpec("mcp", "agent_memory.cli.mcp:mcp", "Serve MCP to agents: over stdio, sse or streamable-http."),
     CommandSpec("hooks", "agent_memory.cli.hooks.commands:app", "Record what coding agents do: install hooks, deliver what waits."),
     CommandSpec("token", "agent_memory.cli.tokens:app", "Who may come in: add, list, show, remove tokens."),
     CommandSpec("config", "agent_memory.cli.config:config", "Show every setting, where it comes from, and no secret."),

@@ -13,7 +13,7 @@ from agent_memory.cli.output import CommandError, note
 from agent_memory.cli.reach import servers
 
 GATEWAY_MODULE = "agent_memory.gateway.app"
-USUAL_GRPC_PORT, USUAL_MCP_PORT = 50051, 9000
+USUAL_GRPC_PORT = 50051
 MOST_WORKERS = 64
 
 
@@ -81,11 +81,10 @@ def task_worker(
 
 
 def _listening(environment: Mapping[str, str], port: int | None, host: str | None) -> dict[str, str]:
-    """Where the doors are. Those that nobody asked for take another port when theirs is taken."""
+    """Where the doors are. gRPC, which nobody asked for, takes another port when its own is taken."""
     from agent_memory.embedded.ports import free_port  # noqa: PLC0415 (--help need not wait for it)
 
-    doors = {"GRPC_PORT": USUAL_GRPC_PORT, "MCP_PORT": USUAL_MCP_PORT}
-    chosen = {name: str(free_port(usual)) for name, usual in doors.items() if not environment.get(name)}
+    chosen = {} if environment.get("GRPC_PORT") else {"GRPC_PORT": str(free_port(USUAL_GRPC_PORT))}
     asked = {"PORT": None if port is None else str(port), "HOST": host}
     return {**environment, **chosen, **{name: value for name, value in asked.items() if value is not None}}
 

@@ -33,8 +33,8 @@ def up(
 ) -> None:
     """Start Postgres, Redis and every service on this machine.
 
-    Data lies in AGENT_MEMORY_HOME. DATABASE_URL and REDIS_URL, when set, are used instead of own servers. PORT, GRPC_PORT and
-    MCP_PORT say where to listen.
+    Data lies in AGENT_MEMORY_HOME. DATABASE_URL and REDIS_URL, when set, are used instead of own servers. PORT and GRPC_PORT
+    say where to listen.
     """
     if detach:
         home = open_home(home_path(os.environ))

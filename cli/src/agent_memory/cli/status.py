@@ -36,7 +36,6 @@ class Look(msgspec.Struct, frozen=True, kw_only=True):
     postgres_data: str
     http_urls: list[str]
     grpc_port: int
-    mcp_port: int
     started_ms: int
     memory_bytes: int
     processes: list[ProcessLook]
@@ -69,7 +68,6 @@ def look(state: StackState) -> Look:
         postgres_data=state.postgres_data,
         http_urls=state.http_urls,
         grpc_port=state.grpc_port,
-        mcp_port=state.mcp_port,
         started_ms=state.started_ms,
         memory_bytes=sum(process.memory_bytes for process in seen),
         processes=seen,

@@ -120,13 +120,12 @@ def status_lines(told: DaemonStatus) -> list[str]:
 
 
 def stack_environment(settings: DaemonSettings, environment: Mapping[str, str]) -> dict[str, str]:
-    """What the stack is started with. Doors that nobody asked for take another port when theirs is taken."""
+    """What the stack is started with. HTTP, which nobody asked for, takes another port when its own is taken."""
     held = load(environment)
     given = {**environment, "GRPC_PORT": str(settings.grpc_port)}
     given |= {"GRPC_HOST": settings.grpc_host} if settings.grpc_host else {}
     given |= {"LOG_LEVEL": _LEVELS[settings.log_level]} if settings.log_level else {}
-    for variable, usual in (("PORT", held.port), ("MCP_PORT", held.mcp_port)):
-        given[variable] = environment.get(variable) or str(free_port(usual))
+    given["PORT"] = environment.get("PORT") or str(free_port(held.port))
     return given
 
 

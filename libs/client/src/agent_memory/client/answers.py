@@ -163,10 +163,52 @@ class MemoryHits(Answered, frozen=True, kw_only=True):
     next_offset: int | None = None
 
 
+class Prompt(Answered, frozen=True, kw_only=True):
+    """Messages for a model, in order (`role`, `content` with `type` and `text`), and the memories among them; None: not wanted."""
+
+    messages: list[dict[str, Any]]
+    long_term_memories: list[MemoryHit] | None = None
+
+
+class Compacted(Answered, frozen=True, kw_only=True):
+    """Memories that said the same are one now. `merged` counts those that became part of others."""
+
+    status: str
+    merged: int = 0
+    position: int = 0
+
+
+class Forgotten(Answered, frozen=True, kw_only=True):
+    """What a policy let go of, out of `scanned` memories; after a dry run, what it would let go of."""
+
+    scanned: int
+    deleted: int
+    deleted_ids: list[str]
+    dry_run: bool
+    position: int = 0
+
+
+class MemoryHistory(Answered, frozen=True, kw_only=True):
+    """What happened to a memory, the oldest first, each as the server tells it: what, when, by which command, with what effect."""
+
+    memory_id: str
+    events: list[dict[str, Any]]
+
+
 class Health(Answered, frozen=True, kw_only=True):
     """The server's clock, UTC milliseconds."""
 
     now: float
+
+
+class Identity(Answered, frozen=True, kw_only=True):
+    """Whom a credential stands for. `namespaces` and `user_id`: what it is bound to; None: nothing."""
+
+    subject: str
+    tenant: str
+    namespaces: list[str] | None = None
+    user_id: str | None = None
+    permissions: list[str] = []
 
 
 class Readiness(Answered, frozen=True, kw_only=True):

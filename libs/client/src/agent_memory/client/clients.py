@@ -1,11 +1,12 @@
 """The clients of the HTTP API. Each operation is named once, in `Operations`; a client says only how a step is carried out."""
 
+from collections.abc import Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import httpx
 
-from agent_memory.client import contents, long_term, system, timeline, working
+from agent_memory.client import contents, long_term, system, timeline, upkeep, working
 from agent_memory.client.endpoint import DEFAULT_ENDPOINT
 from agent_memory.client.errors import ConnectionFailed, InvalidEndpoint
 from agent_memory.client.program import Answer, Call, Caller, Request, Retry
@@ -33,7 +34,20 @@ class Operations:
         timeout: float = 30.0,
     ) -> None:
         self.caller = Caller(namespace=namespace, user_id=user_id, retry=retry or Retry())
-        self.connection: dict[str, Any] = {"base_url": _checked(base_url), "headers": _headers(token), "timeout": timeout}
+        self.connection: dict[str, Any] = {"base_url": _checked(base_url), "timeout": timeout}
+        self.headers = _headers(token)
+
+    def acting(
+        self, token: str | None = None, namespace: str | None = None, user_id: str | None = None, *, retry: Retry | None = None
+    ) -> Self:
+        """The same connections for somebody else: nothing of whom this client speaks for goes along. Close this one only."""
+        server, timeout = str(self.connection["base_url"]), self.connection["timeout"]
+        other = type(self)(server, token, namespace, user_id, retry=retry or self.caller.retry, timeout=timeout)
+        other.__dict__["http"] = self._connections()
+        return other
+
+    def _connections(self) -> Any:
+        raise NotImplementedError
 
     record_events = Operation(timeline.record_events)
     get_events = Operation(timeline.get_events)
@@ -62,10 +76,15 @@ class Operations:
     edit_long_term_memory = Operation(long_term.edit_long_term_memory)
     delete_long_term_memories = Operation(long_term.delete_long_term_memories)
     search_long_term_memory = Operation(long_term.search_long_term_memory)
+    memory_prompt = Operation(long_term.memory_prompt)
+    get_memory_history = Operation(upkeep.get_memory_history)
+    forget_long_term_memories = Operation(upkeep.forget_long_term_memories)
+    compact_long_term_memories = Operation(upkeep.compact_long_term_memories)
 
     health = Operation(system.health)
     ready = Operation(system.ready)
     status = Operation(system.status)
+    whoami = Operation(system.whoami)
     wait_for = Operation(system.wait_for)
 
 
@@ -92,9 +111,12 @@ class MemoryClient(AsyncRunner, Operations):
         """The connections, opened on first use."""
         return httpx.AsyncClient(**self.connection)
 
+    def _connections(self) -> httpx.AsyncClient:
+        return self.http
+
     async def _send(self, step: Request | Call) -> Came:
         try:
-            return _answer(await self.http.request(**_arguments(step)))
+            return _answer(await self.http.request(**_arguments(step, self.headers)))
         except httpx.TransportError as error:
             return _unanswered(self.http.base_url, error)
 
@@ -123,9 +145,12 @@ class SyncMemoryClient(BlockingRunner, Operations):
         """The connections, opened on first use."""
         return httpx.Client(**self.connection)
 
+    def _connections(self) -> httpx.Client:
+        return self.http
+
     def _send(self, step: Request | Call) -> Came:
         try:
-            return _answer(self.http.request(**_arguments(step)))
+            return _answer(self.http.request(**_arguments(step, self.headers)))
         except httpx.TransportError as error:
             return _unanswered(self.http.base_url, error)
 
@@ -148,9 +173,9 @@ def _headers(token: str | None) -> dict[str, str]:
     return {"Authorization": f"Bearer {token}"} if token else {}
 
 
-def _arguments(request: Request | Call) -> dict[str, Any]:
+def _arguments(request: Request | Call, own: Mapping[str, str]) -> dict[str, Any]:
     assert isinstance(request, Request)
-    headers = {"Content-Type": request.content_type} if request.body else {}
+    headers = {**own, **({"Content-Type": request.content_type} if request.body else {})}
     if request.idempotency_key:
         headers["Idempotency-Key"] = request.idempotency_key
     return {
@@ -159,6 +184,7 @@ def _arguments(request: Request | Call) -> dict[str, Any]:
         "params": list(request.params),
         "content": request.body or None,
         "headers": headers,
+        "timeout": httpx.USE_CLIENT_DEFAULT if request.timeout is None else request.timeout,
     }
 
 

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 import msgspec
 
-from agent_memory.client.answers import Deleted, Memory, MemoryHits, Stored, Written
+from agent_memory.client.answers import Deleted, Memory, MemoryHits, Prompt, Stored, Written
 from agent_memory.client.exchange import exchange, fetch, new_key, read
 from agent_memory.client.program import Caller, Program, Request, params, path
 from agent_memory.contracts.queries import MemoryFilters, SearchMode
@@ -76,24 +76,58 @@ def search_long_term_memory(
     recency_boost: bool | None = None,
     limit: int = 10,
     offset: int = 0,
+    optimize_query: bool | None = None,
+    options: Mapping[str, Any] | None = None,
     min_position: int | None = None,
 ) -> Program[MemoryHits]:
     """Memories by meaning, words or both, best first; without text a listing by filter.
 
-    The client's own namespace and user are filters too, unless `filters` names others. Raises InvalidRequest.
+    The client's own namespace and user are filters too, unless `filters` names others. `options`: further fields of the request,
+    such as `recency_novelty_weight`; `optimize_query`: have a model put the text in better words. Raises InvalidRequest.
     """
     chosen = msgspec.to_builtins(filters) if filters is not None else {}
     scope = {name: {"eq": value} for name, value in caller.scope(None, None).items()}
     optional = {"distance_threshold": distance_threshold, "hybrid_alpha": hybrid_alpha, "recency_boost": recency_boost}
     body = {"text": text, "search_mode": mode, "limit": limit, "offset": offset, **scope, **chosen}
-    body |= {name: value for name, value in optional.items() if value is not None}
+    body |= {name: value for name, value in {**optional, **(options or {})}.items() if value is not None}
     request = Request(
         method="POST",
         path="/v1/long-term-memory/search",
-        params=params(min_position=min_position),
+        params=params(min_position=min_position, optimize_query=optimize_query),
         body=msgspec.json.encode(body),
     )
     return (yield from fetch(request, caller.retry, MemoryHits))
+
+
+def memory_prompt(
+    caller: Caller,
+    query: str,
+    *,
+    session: Mapping[str, Any] | None = None,
+    long_term_search: Mapping[str, Any] | bool | None = None,
+    optimize_query: bool | None = None,
+    min_position: int | None = None,
+) -> Program[Prompt]:
+    """Messages that a model may be sent: what is remembered of a session and of its user, then the query.
+
+    The client's own namespace and user are the session's, and filters of the search, unless those name others.
+    Raises InvalidRequest.
+    """
+    scope = caller.scope(None, None)
+    body: dict[str, Any] = {"query": query}
+    if session is not None:
+        body["session"] = {**scope, **session}
+    if isinstance(long_term_search, Mapping):
+        body["long_term_search"] = {**{name: {"eq": value} for name, value in scope.items()}, **long_term_search}
+    elif long_term_search is not None:
+        body["long_term_search"] = long_term_search
+    request = Request(
+        method="POST",
+        path="/v1/memory/prompt",
+        params=params(min_position=min_position, optimize_query=optimize_query),
+        body=msgspec.json.encode(body),
+    )
+    return (yield from fetch(request, caller.retry, Prompt))
 
 
 def _owned(memory: MemoryRecord | Mapping[str, Any], caller: Caller) -> dict[str, Any]:

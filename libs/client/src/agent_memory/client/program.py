@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Request(msgspec.Struct, frozen=True, kw_only=True):
-    """One HTTP request. `accept` names error statuses that are answers too."""
+    """One HTTP request. `accept` names error statuses that are answers too; `timeout` in seconds, unless the client's own."""
 
     method: str
     path: str
@@ -24,6 +24,7 @@ class Request(msgspec.Struct, frozen=True, kw_only=True):
     content_type: str = "application/json"
     idempotency_key: str | None = None
     accept: tuple[int, ...] = ()
+    timeout: float | None = None
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):

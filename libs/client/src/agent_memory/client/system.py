@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from time import monotonic
 
-from agent_memory.client.answers import Health, Projection, Readiness, Status
+from agent_memory.client.answers import Health, Identity, Projection, Readiness, Status
 from agent_memory.client.errors import WaitTimeout
 from agent_memory.client.exchange import fetch
 from agent_memory.client.program import Caller, Program, Request, pause
@@ -20,6 +20,11 @@ def health(caller: Caller) -> Program[Health]:
 def ready(caller: Caller) -> Program[Readiness]:
     """Is every part working? A server that is not ready answers too, and says what is missing. Raises ConnectionFailed."""
     return (yield from fetch(Request(method="GET", path="/ready", accept=(503,)), caller.retry, Readiness))
+
+
+def whoami(caller: Caller, *, timeout: float | None = None) -> Program[Identity]:
+    """Whom the server takes this client for. `timeout` in seconds, unless the client's own. Raises Unauthorized."""
+    return (yield from fetch(Request(method="GET", path="/v1/whoami", timeout=timeout), caller.retry, Identity))
 
 
 def status(caller: Caller) -> Program[Status]:

@@ -51,7 +51,6 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     embeddings_url: str
     http_urls: list[str]
     grpc_port: int
-    mcp_port: int
     postgres_data: str
 
 
@@ -80,7 +79,6 @@ def make_plan(home: Home, environment: Mapping[str, str], replicas: Mapping[str,
         embeddings_url=common.get("EMBEDDINGS_URL", ""),
         http_urls=[f"http://{_reachable(settings.host)}:{part.port}" for part, _ in gateways],
         grpc_port=gateways[0][1].grpc_port if gateways else 0,
-        mcp_port=gateways[0][1].mcp_port if gateways else 0,
         postgres_data=postgres_data,
     )
 
@@ -160,7 +158,7 @@ def _gateways(home: Home, settings: Settings, environment: Mapping[str, str], co
     """The first gateway has the ports that were asked for, which must be free; further ones have any."""
     found: list[tuple[Part, Settings]] = []
     for number, name in enumerate(_names(GATEWAY, count) if installed([GATEWAY]) else []):
-        wanted = {"PORT": settings.port, "GRPC_PORT": settings.grpc_port, "MCP_PORT": settings.mcp_port}
+        wanted = {"PORT": settings.port, "GRPC_PORT": settings.grpc_port}
         if not settings.grpc_enabled:
             del wanted["GRPC_PORT"]
         if number:
@@ -170,9 +168,7 @@ def _gateways(home: Home, settings: Settings, environment: Mapping[str, str], co
                 require_free(port, variable, settings.grpc_host if variable == "GRPC_PORT" else settings.host)
         spare = free_ports(len(wanted))
         ports = {variable: port or other for (variable, port), other in zip(wanted.items(), spare, strict=True)}
-        chosen = msgspec.structs.replace(
-            settings, port=ports["PORT"], grpc_port=ports.get("GRPC_PORT", 0), mcp_port=ports["MCP_PORT"], metrics_port=0
-        )
+        chosen = msgspec.structs.replace(settings, port=ports["PORT"], grpc_port=ports.get("GRPC_PORT", 0), metrics_port=0)
         health = f"http://{_reachable(settings.host)}:{chosen.port}/ready"
         given = {**environment, **{variable: str(port) for variable, port in ports.items()}}
         found.append((_python_part(home, GATEWAY, name, "gateway", given, port=chosen.port, health=health), chosen))

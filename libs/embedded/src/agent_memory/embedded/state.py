@@ -47,7 +47,6 @@ class StackState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     embeddings_url: str = ""
     http_urls: list[str] = []
     grpc_port: int = 0
-    mcp_port: int = 0
     postgres_data: str = ""
     error: str = ""
     hint: str = ""

@@ -266,7 +266,6 @@ class Stack:
             state,
             **reached,
             working_memory_redis_url=plan.working_memory_redis_url,
-            mcp_port=plan.mcp_port,
             postgres_data=plan.postgres_data,
         )
 

@@ -1,4 +1,4 @@
-"""HTTP, gRPC and MCP edge: requests to commands, reads from views."""
+"""HTTP and gRPC edge: requests to commands, reads from views."""
 
 from agent_memory.runtime.stopping import guard_imports
 

@@ -18,6 +18,7 @@ import uvloop
 from litestar.types import ASGIApp
 from redis.asyncio import Redis
 
+from agent_memory.auth.principal import Authenticate, disabled
 from agent_memory.contracts.errors import Unavailable
 from agent_memory.contracts.streams import heartbeat_key
 from agent_memory.eventlog.connect import Connections
@@ -28,7 +29,6 @@ from agent_memory.eventlog.newest import NewestReader
 from agent_memory.eventlog.reader import LogReader
 from agent_memory.eventlog.said import SaidReader
 from agent_memory.eventlog.tokens import TokenStore
-from agent_memory.gateway.auth import Authenticate, disabled
 from agent_memory.gateway.auth_tokens import TokenAuthentication
 from agent_memory.gateway.bundles import LogBundles
 from agent_memory.gateway.bus import RedisCommandBus
@@ -240,7 +240,7 @@ async def authentication(settings: Settings, auth: AuthSettings, stack: AsyncExi
             raise SettingsError(f"AUTH_MODE=token cannot be used: {error.detail}") from None
         return TokenAuthentication(tokens)
     if auth.auth_mode == "oauth2":
-        oauth2 = import_module("agent_memory.gateway.auth_oauth2")  # 0.15 s of cryptography that nobody else needs
+        oauth2 = import_module("agent_memory.auth.oauth2")  # 0.15 s of cryptography that nobody else needs
         keys = oauth2.IssuerKeys(auth.jwks_url)
         stack.push_async_callback(keys.close)
         return cast(Authenticate, oauth2.OAuth2Authentication(auth, keys))

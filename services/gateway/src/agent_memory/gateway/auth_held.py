@@ -11,6 +11,7 @@ from typing import Any, NoReturn
 import msgspec
 from msgspec.structs import replace
 
+from agent_memory.auth.principal import Principal
 from agent_memory.contracts.codec import encode
 from agent_memory.contracts.commands import (
     AnyCommand,
@@ -32,7 +33,6 @@ from agent_memory.contracts.jobs import JobRun, SchedulerStatus
 from agent_memory.contracts.queries import GetEvents, ListSessions, MemoryFilters, SearchMemories, SearchTimeline, TagFilter
 from agent_memory.contracts.records import MemoryRecord, Reach, Scope
 from agent_memory.eventlog.reader import EventPage, SessionPage
-from agent_memory.gateway.auth import Principal
 from agent_memory.gateway.auth_held_contents import HeldContents
 from agent_memory.gateway.auth_held_past import HeldCompaction, HeldPast
 from agent_memory.gateway.auth_held_views import HeldViews, reaches

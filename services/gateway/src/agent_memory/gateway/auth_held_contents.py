@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
+from agent_memory.auth.principal import Principal
 from agent_memory.contracts.errors import Forbidden
 from agent_memory.contracts.records import Scope
 from agent_memory.contracts.toc import Grip, TocNode
 from agent_memory.eventlog.neighbours import Around
-from agent_memory.gateway.auth import Principal
 from agent_memory.gateway.ports import Contents
 
 

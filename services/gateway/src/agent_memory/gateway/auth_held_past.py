@@ -1,10 +1,10 @@
 """The past, and compaction, as a bound credential sees them."""
 
+from agent_memory.auth.principal import Principal
 from agent_memory.contracts.compaction import Compacted
 from agent_memory.contracts.envelope import EventEnvelope
 from agent_memory.contracts.errors import Forbidden
 from agent_memory.contracts.records import Scope
-from agent_memory.gateway.auth import Principal
 from agent_memory.gateway.ports import Compaction, Past
 from agent_memory.readmodels.past import owned_by
 

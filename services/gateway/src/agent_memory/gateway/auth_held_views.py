@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
+from agent_memory.auth.principal import Principal
 from agent_memory.contracts.errors import Forbidden, NotFound
 from agent_memory.contracts.queries import TagFilter
 from agent_memory.contracts.records import Partition, SummaryView, Task
-from agent_memory.gateway.auth import Principal
 from agent_memory.gateway.ports import SummaryViews
 from agent_memory.readmodels.view_filters import view_filters
 

@@ -8,10 +8,10 @@ from typing import Protocol, TypeVar
 
 import msgspec
 
+from agent_memory.auth.principal import IMPLIED, Principal, bearer
 from agent_memory.contracts.errors import Unauthorized, Unavailable
 from agent_memory.eventlog.secrets import lookup_id, matches
 from agent_memory.eventlog.tokens import StoredToken
-from agent_memory.gateway.auth import IMPLIED, Principal, bearer
 
 FRESH_SECONDS = 2.0
 """How long an answer counts: after this time a token that was taken away is refused by every gateway."""

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from agent_memory.gateway.auth import Authenticate
+from agent_memory.auth.principal import Authenticate
 from agent_memory.gateway.ports import (
     Bundles,
     Checks,

@@ -1,43 +1,21 @@
 """Where the gateway may listen, beside the settings that every service shares."""
 
-import ipaddress
-from collections.abc import Mapping
 from urllib.parse import urlsplit
 
-from agent_memory.runtime.settings import Settings, SettingsError, parsed
-from agent_memory.runtime.settings.auth import ANY_AUDIENCE, AuthSettings, Switches, load_auth
+from agent_memory.runtime.settings import Settings
+from agent_memory.runtime.settings.auth import ANY_AUDIENCE, AuthSettings, check_hosts, is_loopback, load_auth, open_allowed
 
 __all__ = ["ANY_AUDIENCE", "AuthSettings", "check_open", "is_loopback", "load_auth", "open_allowed"]
 
 
-def open_allowed(environment: Mapping[str, str]) -> bool:
-    """ALLOW_OPEN: whether a server without authentication may listen beyond this machine."""
-    return parsed(Switches, environment).allow_open
-
-
 def check_open(settings: Settings, *, allowed: bool) -> None:
     """Raises SettingsError when everybody on the network could read and write without a credential, unless that is wanted."""
-    for name, host in hosts(settings).items():
-        if not allowed and not is_loopback(host):
-            raise SettingsError(
-                f"{name}={host!r} cannot be used: authentication is disabled, so only this machine may connect. "
-                f"Use {name}=127.0.0.1, or set AUTH_MODE, or set ALLOW_OPEN=true if something in front of it keeps strangers out"
-            )
+    check_hosts(hosts(settings), allowed=allowed)
 
 
 def hosts(settings: Settings) -> dict[str, str]:
     """Where it listens, by the setting that says so."""
     return {"HOST": settings.host, **({"GRPC_HOST": settings.grpc_host} if settings.grpc_enabled else {})}
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a server that listens on `host` can only be reached from this machine."""
-    if host.lower() == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def warnings_of(settings: Settings, auth: AuthSettings) -> list[str]:

@@ -12,12 +12,6 @@ class Accepted(msgspec.Struct, frozen=True, kw_only=True):
 
     slow_model: str = "gpt-5"
     """Was read by nothing there either; GENERATION_MODEL is the model for what takes long."""
-    mcp_host: str = "0.0.0.0"
-    """For the MCP door, which is to come; HOST is where this server listens."""
-    default_mcp_user_id: str = ""
-    """For the MCP door, which is to come."""
-    default_mcp_namespace: str = ""
-    """For the MCP door, which is to come."""
     memory_vector_db_factory: str = ""
     """There is one kind of index, Redis Search: a view of the log that can be made anew at any time."""
     redisvl_index_name: str = "memory_records"

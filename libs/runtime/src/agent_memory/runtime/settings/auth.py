@@ -1,5 +1,6 @@
-"""Who may come in: the mode of authentication, and what OAuth2 needs."""
+"""Who may come in: the mode of authentication, and what OAuth2 needs; where one may listen without any."""
 
+import ipaddress
 from collections.abc import Mapping
 from typing import Literal
 from urllib.parse import urlsplit
@@ -61,6 +62,34 @@ class Switches(msgspec.Struct, frozen=True, kw_only=True):
     """`true`: AUTH_MODE=token. Contradicting AUTH_MODE stops the start."""
     allow_open: bool = False
     """Listen beyond this machine without authentication, because something in front keeps strangers out."""
+
+
+def open_allowed(environment: Mapping[str, str]) -> bool:
+    """ALLOW_OPEN: whether a server without authentication may listen beyond this machine."""
+    return parsed(Switches, environment).allow_open
+
+
+def check_hosts(hosts: Mapping[str, str], *, allowed: bool) -> None:
+    """Raises SettingsError when everybody on the network could read and write without a credential, unless that is wanted.
+
+    `hosts`: where a server listens, by the setting that says so.
+    """
+    for name, host in hosts.items():
+        if not allowed and not is_loopback(host):
+            raise SettingsError(
+                f"{name}={host!r} cannot be used: authentication is disabled, so only this machine may connect. "
+                f"Use {name}=127.0.0.1, or set AUTH_MODE, or set ALLOW_OPEN=true if something in front of it keeps strangers out"
+            )
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a server that listens on `host` can only be reached from this machine."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 def load_auth(environment: Mapping[str, str]) -> AuthSettings:

@@ -32,8 +32,18 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Who must have signed the certificate of whoever connects (PEM); empty: no certificate is asked for."""
     grpc_max_message_bytes: int = 10_000_000
     """Longest gRPC message; a longer one is refused as RESOURCE_EXHAUSTED."""
+    mcp_host: str = "127.0.0.1"
+    """Address that `agent-memory mcp` listens on in its HTTP modes. Beyond this machine as HOST."""
     mcp_port: int = 9000
-    """Kept for the MCP door."""
+    """Where it answers; 0: any free port, which the log tells."""
+    mcp_resource_url: str = ""
+    """The URL by which MCP clients reach it, such as `https://memory.example`; empty: as each request says."""
+    mcp_allowed_origins: tuple[str, ...] = ()
+    """JSON list of the web pages (`https://app.example`) whose scripts may call it; others only from this machine to this one."""
+    default_mcp_namespace: str = ""
+    """Namespace of MCP tools where neither the URL nor the call names one."""
+    default_mcp_user_id: str = ""
+    """User of MCP tools where neither the URL nor the call names one."""
     metrics_port: int = 0
     """Where a background service answers /health and /metrics; 0: nowhere. `agent-memory up` gives one to each."""
     command_timeout_seconds: float = 10.0

@@ -10,6 +10,7 @@ import grpc
 import msgspec
 import structlog
 
+from agent_memory.auth.principal import Permission, Principal
 from agent_memory.contracts.commands import AnyCommand
 from agent_memory.contracts.errors import (
     Conflict,
@@ -23,7 +24,6 @@ from agent_memory.contracts.errors import (
     Unavailable,
 )
 from agent_memory.contracts.records import Scope
-from agent_memory.gateway.auth import Permission, Principal
 from agent_memory.gateway.auth_held import held
 from agent_memory.gateway.edges.grpc.messages import identified
 from agent_memory.gateway.gateway import Gateway

@@ -5,8 +5,8 @@ from typing import Any
 
 import structlog
 
+from agent_memory.auth.principal import NOBODY, Permission, Principal
 from agent_memory.contracts.errors import MemoryFault
-from agent_memory.gateway.auth import NOBODY, Permission, Principal
 from agent_memory.gateway.gateway import Gateway
 from agent_memory.runtime import telemetry
 

@@ -6,10 +6,10 @@ from typing import Any, cast
 
 from litestar import Request
 
+from agent_memory.auth.principal import Principal
 from agent_memory.contracts.commands import AnyCommand
 from agent_memory.contracts.errors import NotFound
 from agent_memory.contracts.records import Scope
-from agent_memory.gateway.auth import Principal
 from agent_memory.gateway.auth_held import held
 from agent_memory.gateway.edges.http import fields
 from agent_memory.gateway.edges.http.admission import PRINCIPAL

@@ -177,6 +177,7 @@ OPERATIONS: Sequence[Operation] = (
     Operation("post", "/v1/bundle", "Restore a bundle, sent as it was got (admin)", Restored, None, {"dry_run": "boolean"}),
     Operation("get", "/v1/health", "Whether the process is alive", shapes.Health),
     Operation("get", "/ready", "Whether requests can be answered; 503 and what is missing if not", shapes.Ready),
+    Operation("get", "/v1/whoami", "Whom the credential stands for, and how far that reaches", shapes.Identity),
     Operation("get", "/v1/status", "How far every projection is", shapes.StatusAnswer),
     Operation("get", "/metrics", "Prometheus metrics (text)", str),
     *UNVERSIONED,

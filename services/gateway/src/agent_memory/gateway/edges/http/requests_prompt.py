@@ -4,9 +4,9 @@ from typing import Any
 
 import msgspec
 
+from agent_memory.auth.principal import Principal
 from agent_memory.contracts.errors import Refused
 from agent_memory.contracts.queries import SearchMemories
-from agent_memory.gateway.auth import Principal
 from agent_memory.gateway.edges.http import fields
 from agent_memory.gateway.edges.http.fields import REQUIRED, Spec
 from agent_memory.gateway.edges.http.problems import Loc, Problems

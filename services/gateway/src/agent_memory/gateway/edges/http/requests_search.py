@@ -5,6 +5,7 @@ from typing import Any, get_args
 
 import msgspec
 
+from agent_memory.auth.principal import Principal
 from agent_memory.contracts.errors import Refused
 from agent_memory.contracts.queries import (
     DATE_FIELDS,
@@ -21,7 +22,6 @@ from agent_memory.contracts.queries import (
     TextScorer,
 )
 from agent_memory.contracts.records import MAX_TIMESTAMP_MS, MIN_TIMESTAMP_MS
-from agent_memory.gateway.auth import Principal
 from agent_memory.gateway.edges.http import fields
 from agent_memory.gateway.edges.http.body import decode
 from agent_memory.gateway.edges.http.fields import REQUIRED, Check, Spec

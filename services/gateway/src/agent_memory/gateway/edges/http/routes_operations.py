@@ -7,9 +7,9 @@ import structlog
 from litestar import get
 from litestar.types import ASGIApp
 
+from agent_memory.auth.principal import disabled
 from agent_memory.contracts.codec import encode
 from agent_memory.contracts.streams import PROJECTIONS
-from agent_memory.gateway.auth import disabled
 from agent_memory.gateway.edges.http.call import HttpRequest, opened
 from agent_memory.gateway.edges.http.responses import Answered
 from agent_memory.gateway.ports import WORKING_MEMORY
@@ -74,6 +74,20 @@ async def status(request: HttpRequest) -> ASGIApp:
     return Answered(encode({"head": head, "projections": projections}))
 
 
+@get("/v1/whoami", status_code=200)
+async def whoami(request: HttpRequest) -> ASGIApp:
+    """Whom the credential of this request stands for, and how far that reaches."""
+    principal = (await opened(request)).principal
+    found = {
+        "subject": principal.subject,
+        "tenant": principal.tenant,
+        "namespaces": principal.namespaces,
+        "user_id": principal.user_id,
+        "permissions": sorted(principal.permissions),
+    }
+    return Answered(encode(found))
+
+
 def handlers() -> list[Any]:
-    """The routes for operators."""
-    return [health, ready, metrics, status]
+    """The routes for operators, and for doors that stand in front of this one."""
+    return [health, ready, metrics, status, whoami]

@@ -504,6 +504,16 @@ class ProjectionStatus(Shape, kw_only=True):
     dead_lettered: int
 
 
+class Identity(Shape, kw_only=True):
+    """Whom a credential stands for. `namespaces` and `user_id`: what it is bound to; null: nothing."""
+
+    subject: str
+    tenant: str
+    namespaces: list[str] | None
+    user_id: str | None
+    permissions: list[str]
+
+
 class StatusAnswer(Shape, kw_only=True):
     """The end of the log, and every projection."""
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 
 import msgspec
 
-from agent_memory.gateway.auth import Principal, bearer
-from agent_memory.gateway.auth_claims import expires_at, parsed, principal_of
-from agent_memory.gateway.auth_jwks import IssuerKeys
-from agent_memory.gateway.auth_jwt import header_of, verified
-from agent_memory.gateway.settings import AuthSettings
+from agent_memory.auth.claims import expires_at, parsed, principal_of
+from agent_memory.auth.jwks import IssuerKeys
+from agent_memory.auth.jwt import header_of, verified
+from agent_memory.auth.principal import Principal, bearer
+from agent_memory.runtime.settings.auth import AuthSettings
 
 REMEMBERED_SECONDS = 60.0
 MOST_REMEMBERED = 10_000

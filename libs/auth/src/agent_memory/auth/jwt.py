@@ -11,8 +11,8 @@ import msgspec
 from joserfc import jwk, jws
 from joserfc.errors import JoseError, SecurityWarning
 
+from agent_memory.auth.claims import invalid
 from agent_memory.contracts.errors import Unauthorized
-from agent_memory.gateway.auth_claims import invalid
 
 LEAST_RSA_BITS = 2_048
 MOST_KID_CHARACTERS = 200

@@ -7,8 +7,8 @@ from collections.abc import Awaitable, Callable
 import aiohttp
 import structlog
 
+from agent_memory.auth.jwt import Keys, PublicKey, read_keys
 from agent_memory.contracts.errors import MemoryFault, Unauthorized, Unavailable
-from agent_memory.gateway.auth_jwt import Keys, PublicKey, read_keys
 from agent_memory.runtime import telemetry
 
 FETCH_SECONDS = 5.0

@@ -5,10 +5,10 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from agent_memory.auth.principal import IMPLIED, Principal
 from agent_memory.contracts.errors import Unauthorized
 from agent_memory.contracts.records import MAX_ID_BYTES
-from agent_memory.gateway.auth import IMPLIED, Principal
-from agent_memory.gateway.settings import ANY_AUDIENCE, AuthSettings
+from agent_memory.runtime.settings.auth import ANY_AUDIENCE, AuthSettings
 
 MOST_AHEAD_SECONDS = 300
 """How far the issuer's clock may be ahead of ours in `iat`."""

@@ -1,0 +1,1 @@
+"""Who is asking, and how far that reaches: what every door that checks credentials shares."""

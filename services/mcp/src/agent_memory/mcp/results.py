@@ -1,0 +1,100 @@
+"""What the tools answer, beside the answers of the client that they pass on."""
+
+from typing import Any
+
+import msgspec
+
+from agent_memory.client.answers import EventHits, Memory, MemoryHit, Prompt, WorkingMemory
+from agent_memory.client.toc import Event, Grip, TocNode
+
+
+class Now(msgspec.Struct, frozen=True, kw_only=True):
+    """The time, as ISO 8601 in UTC and as unix seconds."""
+
+    iso_utc: str
+    unix_ts: int
+
+
+class Ack(msgspec.Struct, frozen=True, kw_only=True):
+    """Done, and durably so."""
+
+    status: str
+
+
+class Created(Ack, frozen=True, kw_only=True):
+    """Stored under these ids, in the order given; what was known already keeps the id it is known by."""
+
+    memory_ids: list[str]
+
+
+class FoundMemories(msgspec.Struct, frozen=True, kw_only=True):
+    """Memories, best first. `total` counts all that match; `next_offset` continues. `note`: what may be missing."""
+
+    memories: list[MemoryHit]
+    total: int
+    next_offset: int | None = None
+    note: str | None = None
+
+
+class PromptMade(Prompt, frozen=True, kw_only=True):
+    """A prompt. `note`: what may be missing."""
+
+    note: str | None = None
+
+
+class Strategy(msgspec.Struct, frozen=True, kw_only=True):
+    """How long-term memories are drawn from a session."""
+
+    strategy: str = "discrete"
+    config: dict[str, Any] = {}
+
+
+class Session(WorkingMemory, frozen=True, kw_only=True):
+    """A session's working memory. `unsaved`: there is none under that id yet."""
+
+    memories: list[Memory] = msgspec.field(default_factory=list)  # type: ignore[assignment]
+    long_term_memory_strategy: Strategy = Strategy()  # type: ignore[assignment]
+    unsaved: bool = False
+
+
+def session_of(found: WorkingMemory) -> Session:
+    """A session with its memories as those of everywhere else."""
+    return msgspec.convert(msgspec.to_builtins(found), Session)
+
+
+class Recorded(msgspec.Struct, frozen=True, kw_only=True):
+    """`created` is false when the event was recorded before."""
+
+    event_id: str
+    created: bool
+
+
+class FoundEvents(EventHits, frozen=True, kw_only=True):
+    """What was said, best first. `note`: what may be missing."""
+
+    note: str | None = None
+
+
+class Browsed(msgspec.Struct, frozen=True, kw_only=True):
+    """A node, and a page of what stands under it; without a node, the years. Times are UTC milliseconds."""
+
+    node: TocNode | None
+    children: list[TocNode]
+    continuation_token: str | None = None
+    has_more: bool = False
+
+
+class Expanded(msgspec.Struct, frozen=True, kw_only=True):
+    """The words that a bullet comes from, and what was said around them."""
+
+    grip: Grip
+    events_before: list[Event]
+    excerpt_events: list[Event]
+    events_after: list[Event]
+
+
+class History(msgspec.Struct, frozen=True, kw_only=True):
+    """What happened to a memory, the oldest first; each change with what caused it and the memory as it was after."""
+
+    memory_id: str
+    events: list[dict[str, Any]]

@@ -1,0 +1,71 @@
+"""`agent-memory mcp` as a process: where it finds a memory server, what it says and where, when it refuses to start."""
+
+import asyncio
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent_memory.embedded.home import Home, is_held
+from support.mcp_doors import COMMAND, connected
+from support.servers import stack_environment, temporary_home
+
+MESSAGE = b'{"jsonrpc": "2.0", "id": 1, "method": "ping"}\n'
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    with temporary_home() as path:
+        yield path
+
+
+def ended(*arguments: str, spoken: bytes = b"", **environment: str) -> "subprocess.CompletedProcess[bytes]":
+    """Runs the command until it ends by itself."""
+    argv = [*COMMAND, *arguments]
+    return subprocess.run(argv, env=stack_environment(**environment), input=spoken, capture_output=True, check=False, timeout=100)
+
+
+async def test_over_stdio_the_memory_of_this_machine_is_started_when_nothing_runs(home: Path) -> None:
+    environment = stack_environment(AGENT_MEMORY_HOME=str(home), EMBEDDING_MODEL="hash")
+    try:
+        async with connected("fastmcp", "stdio", "", environment=environment) as client:
+            stored = await client.ask("create_long_term_memories", memories=[{"text": "It was started for this"}])
+        assert is_held(Home(path=home))
+        async with connected("official", "stdio", "", environment=environment) as again:
+            found = await again.ask("get_long_term_memory", memory_id=stored["memory_ids"][0])
+        assert found["text"] == "It was started for this"
+    finally:
+        down = await asyncio.create_subprocess_exec(sys.executable, "-m", "agent_memory.cli.main", "down", env=environment)
+        assert await down.wait() == 0
+
+
+def test_standard_output_carries_messages_and_nothing_else() -> None:
+    done = ended(spoken=MESSAGE + b"this is no message\n" + MESSAGE, AGENT_MEMORY_URL="http://127.0.0.1:9", LOG_LEVEL="DEBUG")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+    assert all(line.startswith(b'{"jsonrpc":"2.0"') for line in done.stdout.splitlines())
+    assert done.stderr
+
+
+@pytest.mark.parametrize("arguments", [("--sse",), ("--mode", "streamable-http", "--task-backend", "docket")])
+def test_with_no_memory_server_an_http_mode_says_how_to_have_one(home: Path, arguments: tuple[str, ...]) -> None:
+    done = ended(*arguments, AGENT_MEMORY_HOME=str(home))
+    assert (done.returncode, done.stdout) == (3, b"")
+    assert b"agent-memory up" in done.stderr
+    assert not is_held(Home(path=home))
+
+
+def test_it_refuses_to_listen_beyond_this_machine_without_authentication() -> None:
+    done = ended("--sse", "--host", "0.0.0.0", AGENT_MEMORY_URL="http://127.0.0.1:9")
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"MCP_HOST='0.0.0.0' cannot be used: authentication is disabled" in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_started_by_itself_it_asks_where_the_memory_server_is() -> None:
+    argv = [sys.executable, "-m", "agent_memory.mcp.app"]
+    done = subprocess.run(argv, env=stack_environment(), capture_output=True, check=False, timeout=100)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"AGENT_MEMORY_URL must be set" in done.stderr

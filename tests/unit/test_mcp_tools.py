@@ -1,0 +1,124 @@
+"""The tools' names, parameters and answers, against those of the server whose saved calls must go on working."""
+
+from typing import Any
+
+import pytest
+
+from agent_memory.mcp.catalogue import TOOLS
+from agent_memory.mcp.domain import Misused
+from agent_memory.mcp.tools import arguments_of, schema_of, tool_of
+
+RECENCY = {f"recency_{name}_weight": None for name in ("semantic", "recency", "freshness", "novelty")}
+RECENCY |= {"recency_half_life_last_access_days": None, "recency_half_life_created_days": None, "recency_boost": None}
+FILTERS = dict.fromkeys(
+    ("session_id", "namespace", "topics", "entities", "created_at", "last_accessed", "user_id", "memory_type", "event_date")
+)
+SEARCH: dict[str, Any] = {
+    **FILTERS,
+    **RECENCY,
+    "search_mode": "semantic",
+    "distance_threshold": None,
+    "limit": 10,
+    "offset": 0,
+    "optimize_query": False,
+    "server_side_recency": None,
+}
+OWNER = {"namespace": None, "user_id": None}
+_RECORD = """
+id text session_id user_id namespace last_accessed created_at updated_at pinned access_count topics entities memory_hash
+discrete_memory_extracted memory_type persisted_at extracted_from event_date extraction_strategy extraction_strategy_config
+metadata
+"""
+RECORD = frozenset(_RECORD.split())
+_SESSION = """
+messages memories data context user_id tokens session_id namespace long_term_memory_strategy ttl_seconds last_accessed
+created_at updated_at
+"""
+SESSION = frozenset(_SESSION.split())
+PERCENTAGES = frozenset({"context_percentage_total_used", "context_percentage_until_summarization"})
+KEPT: dict[str, tuple[list[str], dict[str, Any], frozenset[str]]] = {
+    "get_current_datetime": ([], {}, frozenset({"iso_utc", "unix_ts"})),
+    "create_long_term_memories": (["memories"], {}, frozenset({"status"})),
+    "search_long_term_memory": (["text"], {**SEARCH, "extraction_strategy": None}, frozenset({"memories", "total", "next_offset"})),
+    "memory_prompt": (
+        ["query"],
+        {**SEARCH, "model_name": None, "context_window_max": None, "include_long_term_search": True},
+        frozenset({"messages", "long_term_memories"}),
+    ),
+    "set_working_memory": (
+        ["session_id"],
+        {
+            **OWNER,
+            **dict.fromkeys(("memories", "messages", "context", "data", "long_term_memory_strategy")),
+            "ttl_seconds": 3600,
+        },
+        SESSION | PERCENTAGES,
+    ),
+    "get_working_memory": (["session_id"], {**OWNER, "recent_messages_limit": None}, SESSION),
+    "get_long_term_memory": (["memory_id"], {}, RECORD),
+    "edit_long_term_memory": (
+        ["memory_id"],
+        {**OWNER, **dict.fromkeys(("text", "topics", "entities", "memory_type", "session_id", "event_date", "pinned"))},
+        RECORD,
+    ),
+    "delete_long_term_memories": (["memory_ids"], {}, frozenset({"status"})),
+    "compact_long_term_memories": ([], {**OWNER, "session_id": None}, frozenset({"status"})),
+}
+"""By tool: what must be given, what may be with its default, what is answered."""
+SPECS = {spec.name: spec for spec in TOOLS}
+
+
+@pytest.mark.parametrize("name", KEPT)
+def test_a_tool_that_was_there_takes_and_answers_what_it_did(name: str) -> None:
+    required, optional, answered = KEPT[name]
+    tool = tool_of(SPECS[name], lambda: pytest.fail("not called"), "")
+    taken = tool.parameters["properties"]
+    assert tool.parameters["required"] == required
+    assert {field: taken[field].get("default") for field in optional} == optional
+    assert tool.output_schema is not None
+    assert answered <= set(tool.output_schema["required"])
+
+
+def test_a_memory_to_store_has_the_fields_and_defaults_that_it_had() -> None:
+    new = schema_of(SPECS["create_long_term_memories"].takes)["$defs"]["NewMemory"]
+    assert set(new["properties"]) == RECORD
+    assert new["required"] == ["text"]
+    assert (new["properties"]["memory_type"]["default"], new["properties"]["discrete_memory_extracted"]["default"]) == (
+        "semantic",
+        "t",
+    )
+    found = schema_of(SPECS["search_long_term_memory"].gives)["$defs"]["MemoryHit"]
+    assert set(found["properties"]) >= RECORD | {"dist", "score", "score_type"}
+
+
+@pytest.mark.parametrize("spec", TOOLS, ids=lambda spec: spec.name)
+def test_every_tool_tells_a_model_what_it_is_for_and_a_client_what_it_may_break(spec: Any) -> None:
+    tool = tool_of(spec, lambda: pytest.fail("not called"), "")
+    assert tool.description is not None
+    assert 40 < len(tool.description) < 800
+    assert "\n" not in tool.description
+    assert tool.annotations is not None
+    assert tool.annotations.read_only_hint is (spec.needs == "read")
+    assert not (tool.annotations.read_only_hint and tool.annotations.destructive_hint)
+    assert tool.parameters["additionalProperties"] is False
+
+
+def test_numbers_and_truth_in_text_are_understood() -> None:
+    given = arguments_of(SPECS["search_long_term_memory"].takes, {"text": "x", "limit": "7", "optimize_query": "true"})
+    assert (given.limit, given.optimize_query) == (7, True)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({}, "missing required field `text`"),
+        ({"text": "x", "search_mode": "fuzzy"}, "Invalid enum value 'fuzzy' - at `$.search_mode`"),
+        ({"text": "x", "created_at": {"after": 1}}, "unknown field `after` - at `$.created_at`"),
+        ({"text": "x", "filters": "{not json"}, "at `$.filters`"),
+    ],
+)
+def test_what_does_not_fit_is_told_with_its_place_and_what_would(arguments: dict[str, Any], told: str) -> None:
+    with pytest.raises(Misused) as refusal:
+        arguments_of(SPECS["search_long_term_memory"].takes, arguments)
+    assert told in str(refusal.value)
+    assert "Arguments are: created_at, distance_threshold" in str(refusal.value)
