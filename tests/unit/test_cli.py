@@ -76,13 +76,13 @@ def test_version_is_told_to_people_and_to_programs(typed: Typed) -> None:
 
 
 def test_every_setting_tells_where_it_comes_from(tmp_path: Path) -> None:
-    (tmp_path / ".env").write_text("PORT=8001\nLOG_LEVEL=DEBUG\nMCP_HOST=0.0.0.0\n")
+    (tmp_path / ".env").write_text("PORT=8001\nLOG_LEVEL=DEBUG\nUSE_DOCKET=true\n")
     environment = {"LOG_LEVEL": "INFO", "AGENT_MEMORY_TOKEN": "hush"}
     adopted = adopt_dotenv(environment, tmp_path)
     lines = {line.name: line for line in lines_of(environment, adopted)}
     assert (lines["PORT"].value, lines["PORT"].source) == (8001, ".env")
     assert (lines["LOG_LEVEL"].value, lines["LOG_LEVEL"].source) == ("INFO", "environment")
-    assert (lines["HOST"].source, lines["MCP_HOST"].effect) == ("default", False)
+    assert (lines["HOST"].source, lines["USE_DOCKET"].effect) == ("default", False)
     assert lines["AGENT_MEMORY_TOKEN"].value == "***"
 
 
