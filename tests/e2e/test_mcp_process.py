@@ -32,10 +32,9 @@ async def test_over_stdio_the_memory_of_this_machine_is_started_when_nothing_run
     try:
         async with connected("fastmcp", "stdio", "", environment=environment) as client:
             stored = await client.ask("create_long_term_memories", memories=[{"text": "It was started for this"}])
-        assert is_held(Home(path=home))
-        async with connected("official", "stdio", "", environment=environment) as again:
-            found = await again.ask("get_long_term_memory", memory_id=stored["memory_ids"][0])
+            found = await client.ask("get_long_term_memory", memory_id=stored["memory_ids"][0])
         assert found["text"] == "It was started for this"
+        assert is_held(Home(path=home))
     finally:
         down = await asyncio.create_subprocess_exec(sys.executable, "-m", "agent_memory.cli.main", "down", env=environment)
         assert await down.wait() == 0
@@ -62,10 +61,3 @@ def test_it_refuses_to_listen_beyond_this_machine_without_authentication() -> No
     assert (done.returncode, done.stdout) == (2, b"")
     assert b"MCP_HOST='0.0.0.0' cannot be used: authentication is disabled" in done.stderr
     assert len(done.stderr.splitlines()) == 1
-
-
-def test_started_by_itself_it_asks_where_the_memory_server_is() -> None:
-    argv = [sys.executable, "-m", "agent_memory.mcp.app"]
-    done = subprocess.run(argv, env=stack_environment(), capture_output=True, check=False, timeout=100)
-    assert (done.returncode, done.stdout) == (2, b"")
-    assert b"AGENT_MEMORY_URL must be set" in done.stderr

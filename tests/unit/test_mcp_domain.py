@@ -1,5 +1,6 @@
 """Whose memory a request is about, what filters mean, which pages may call: decided without anybody else."""
 
+from datetime import date
 from typing import Any
 
 import pytest
@@ -11,6 +12,10 @@ from agent_memory.mcp.calls import Caller, Written
 from agent_memory.mcp.domain import OWNERS, Misused, Place, address_of, filters_of, one_name, owned
 from agent_memory.mcp.errors import advice
 from agent_memory.mcp.origins import page_may_call
+from agent_memory.mcp.outlines import week_node
+from agent_memory.mcp.permissions import needed
+from agent_memory.mcp.settings import load_mcp, mode_of
+from agent_memory.runtime.settings import SettingsError
 
 names = st.text(min_size=1, max_size=20).filter(lambda name: "\0" not in name)
 filters = st.one_of(
@@ -135,3 +140,40 @@ def test_a_caller_reads_its_own_writes_and_waits_for_nobody_elses() -> None:
 )
 def test_every_failure_says_what_to_do(error: errors.MemoryClientError, told: str) -> None:
     assert told in advice(error, "http://127.0.0.1:8000")
+
+
+def test_started_by_itself_it_asks_where_the_memory_server_is() -> None:
+    with pytest.raises(SettingsError, match="AGENT_MEMORY_URL must be set"):
+        load_mcp(mode_of([]), {"AGENT_MEMORY_TOKEN": "t"})
+    found = load_mcp(mode_of(["--mode", "sse"]), {"AGENT_MEMORY_URL": "http://memory:8000/"})
+    assert (found.mode, found.server, found.token) == ("sse", "http://memory:8000", None)
+
+
+@pytest.mark.parametrize(
+    ("week", "node"), [("2026-W05", "2026-W05"), ("toc:week:2026-W5", "2026-W05"), (" 2020w53 ", "2020-W53"), ("", "2026-W05")]
+)
+def test_a_week_is_named_as_people_write_it(week: str, node: str) -> None:
+    assert week_node(week, date(2026, 1, 30)) == f"toc:week:{node}"
+
+
+@pytest.mark.parametrize("week", ["last", "2026-W54", "2026-W0", "2026-05"])
+def test_what_is_no_week_is_told_with_what_would_be_one(week: str) -> None:
+    with pytest.raises(Misused, match="say 2026-W05"):
+        week_node(week, date(2026, 1, 30))
+
+
+@pytest.mark.parametrize(
+    ("body", "permission"),
+    [
+        (b"", "read"),
+        (b"no json", "read"),
+        (b'{"method": "tools/list"}', "read"),
+        (b'{"method": "tools/call", "params": {"name": "forget"}}', "write"),
+        (b'{"method": "tools/call", "params": {"name": "nobody knows"}}', "read"),
+        (b'{"method": "tools/call", "params": []}', "read"),
+        (b'[{"method": "ping"}, {"method": "tools/call", "params": {"name": "forget"}}, 7]', "write"),
+        (b"[]", "read"),
+    ],
+)
+def test_what_a_request_needs_stands_in_its_body(body: bytes, permission: str) -> None:
+    assert needed(body, {"forget": "write", "search": "read"}) == permission
