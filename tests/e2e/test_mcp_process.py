@@ -12,6 +12,8 @@ from agent_memory.embedded.home import Home, is_held
 from support.mcp_doors import COMMAND, connected
 from support.servers import stack_environment, temporary_home
 
+THEIRS = "DATABASE_URL=postgresql://them:secret@127.0.0.1:9/theirs\nLOG_LEVEL=loud\nAGENT_MEMORY_URL=http://127.0.0.1:9\n"
+"""What may stand in the `.env` of a project that an agent works on."""
 MESSAGE = b'{"jsonrpc": "2.0", "id": 1, "method": "ping"}\n'
 
 
@@ -27,10 +29,11 @@ def ended(*arguments: str, spoken: bytes = b"", **environment: str) -> "subproce
     return subprocess.run(argv, env=stack_environment(**environment), input=spoken, capture_output=True, check=False, timeout=100)
 
 
-async def test_over_stdio_the_memory_of_this_machine_is_started_when_nothing_runs(home: Path) -> None:
+async def test_over_stdio_the_memory_of_this_machine_is_started_when_nothing_runs(home: Path, tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text(THEIRS)
     environment = stack_environment(AGENT_MEMORY_HOME=str(home), EMBEDDING_MODEL="hash")
     try:
-        async with connected("fastmcp", "stdio", "", environment=environment) as client:
+        async with connected("fastmcp", "stdio", "", environment=environment, folder=tmp_path) as client:
             stored = await client.ask("create_long_term_memories", memories=[{"text": "It was started for this"}])
             found = await client.ask("get_long_term_memory", memory_id=stored["memory_ids"][0])
         assert found["text"] == "It was started for this"

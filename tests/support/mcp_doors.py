@@ -103,7 +103,13 @@ class Connection:
 
 @asynccontextmanager
 async def connected(
-    make: Make, transport: Transport, where: str, *, token: str | None = None, environment: Mapping[str, str] = {}
+    make: Make,
+    transport: Transport,
+    where: str,
+    *,
+    token: str | None = None,
+    environment: Mapping[str, str] = {},
+    folder: Path | None = None,
 ) -> AsyncIterator[Connection]:
     """A client. `where`: the URL of an HTTP mode with its path, or for stdio that of the memory server;
     "" for the one of this machine."""
@@ -112,7 +118,7 @@ async def connected(
         with tempfile.TemporaryFile("w") as log:
             given = {**environment, **({"AGENT_MEMORY_TOKEN": token} if token else {})}
             given |= {"AGENT_MEMORY_URL": where} if where else {}
-            async with _stdio(make, given, log) as connection:
+            async with _stdio(make, given, log, folder) as connection:
                 yield connection
     elif make == "fastmcp":
         kind = SSETransport if transport == "sse" else StreamableHttpTransport
@@ -130,14 +136,14 @@ async def connected(
 
 
 @asynccontextmanager
-async def _stdio(make: Make, environment: dict[str, str], log: Any) -> AsyncIterator[Connection]:
+async def _stdio(make: Make, environment: dict[str, str], log: Any, folder: Path | None) -> AsyncIterator[Connection]:
     program, *arguments = COMMAND
     if make == "official":
-        parameters = StdioServerParameters(command=program, args=arguments, env=environment)
+        parameters = StdioServerParameters(command=program, args=arguments, env=environment, cwd=folder)
         async with OfficialClient(parameters) as client:
             yield Connection(client, make)
     else:
-        transport = StdioTransport(program, arguments, env=environment, keep_alive=False, log_file=log)
+        transport = StdioTransport(program, arguments, env=environment, cwd=folder and str(folder), keep_alive=False, log_file=log)
         async with FastClient(transport) as client:
             yield Connection(client, make)
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from agent_memory.cli.assembling import Invocation
 from agent_memory.cli.loading.reach import server_url
 from agent_memory.cli.output import CommandError, note
 from agent_memory.cli.stack import start_in_background
@@ -33,6 +34,7 @@ class TaskBackend(StrEnum):
 
 
 def mcp(
+    context: typer.Context,
     mode: Annotated[Mode, typer.Option(help="stdio: a client starts it; the others listen on --host and --port.")] = Mode.stdio,
     port: Annotated[int | None, typer.Option(help="Port of the HTTP modes; MCP_PORT (9000).")] = None,
     host: Annotated[str | None, typer.Option(help="Address of the HTTP modes; MCP_HOST (127.0.0.1).")] = None,
@@ -45,10 +47,12 @@ def mcp(
     """Serve MCP: tools, resources and prompts for agents.
 
     Talks to the memory server that runs; for stdio the one of this machine is started when there is none. Clients' messages go
-    over standard input and output alone, logs to standard error.
+    over standard input and output alone, logs to standard error. Over stdio no `.env` is read: a client starts it wherever it is.
     """
     mode = Mode.sse if sse else mode
-    environment = dict(os.environ)
+    foreign = (context.find_object(Invocation) or Invocation()).from_dotenv if mode is Mode.stdio else frozenset()
+    environment = {name: value for name, value in os.environ.items() if name not in foreign}
+    environment["FASTMCP_ENV_FILE"] = os.devnull  # the library reads a .env of its own otherwise
     environment["AGENT_MEMORY_URL"] = _server(url, environment, may_start=mode is Mode.stdio)
     environment |= {name: str(value) for name, value in (("MCP_PORT", port), ("MCP_HOST", host)) if value is not None}
     os.execve(sys.executable, [sys.executable, "-m", "agent_memory.mcp.app", "--mode", mode.value], environment)

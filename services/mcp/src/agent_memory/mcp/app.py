@@ -158,7 +158,8 @@ def main() -> None:
     """Serve with settings from the environment. A wrong setting ends the process with 2 and its name."""
     mode = mode_of(sys.argv[1:])
     try:
-        adopt_dotenv()
+        if mode != "stdio":
+            adopt_dotenv()  # over stdio it would be that of whatever a client works on
         settings, auth = load(), load_auth(os.environ)
         own = load_mcp(mode, os.environ)
         check(settings, auth, own, os.environ)
