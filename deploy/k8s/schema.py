@@ -10,7 +10,7 @@ from agent_memory.runtime.settings.kinds import Secret
 
 DECIDED = frozenset(
     {"DATABASE_URL", "REDIS_URL", "HOST", "PORT", "GRPC_HOST", "GRPC_PORT", "METRICS_PORT", "SERVICE_REPLICA", "AUTH_MODE"}
-    | {"GRPC_TLS_CERT_FILE", "GRPC_TLS_KEY_FILE", "GRPC_TLS_CLIENT_CA_FILE"}
+    | {"MCP_HOST", "MCP_PORT", "GRPC_TLS_CERT_FILE", "GRPC_TLS_KEY_FILE", "GRPC_TLS_CLIENT_CA_FILE"}
 )
 """Settings that the chart makes itself."""
 
@@ -125,6 +125,7 @@ def schema() -> Schema:
             migrations=table(enabled=YES, timeoutSeconds=whole(1), backoffLimit=whole(0), resources=reference["resources"]),
             serviceDefaults=reference["service"],
             services=table(**dict.fromkeys(services, reference["service"])),
+            mcp=table(enabled=YES, settings=reference["settings"], resources=reference["resources"]),
             grpc=table(tlsSecret=MAYBE_NAME),
             ingress=table(
                 enabled=YES,

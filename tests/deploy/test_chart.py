@@ -188,6 +188,16 @@ def test_a_scaler_and_a_number_of_replicas_never_contradict_each_other() -> None
     assert set(scaled) | fixed == set(kind(objects, "Deployment"))
 
 
+def test_mcp_runs_beside_the_gateway_and_is_reached_by_the_same_name() -> None:
+    objects = rendered(EVERYTHING)
+    _, mcp = kind(objects, "Deployment")["gateway"]["spec"]["template"]["spec"]["containers"]
+    assert (mcp["name"], environment(mcp)["AGENT_MEMORY_URL"]["value"]) == ("mcp", "http://127.0.0.1:8000")
+    assert environment(mcp)["MCP_PORT"]["value"] == str(mcp["ports"][0]["containerPort"]) == "9000"
+    assert 9000 in {port["port"] for port in kind(objects, "Service")["gateway"]["spec"]["ports"]}
+    paths = [path["path"] for path in kind(objects, "Ingress")["am-agent-memory"]["spec"]["rules"][0]["http"]["paths"]]
+    assert paths == ["/mcp", "/"]
+
+
 def test_without_the_local_model_nobody_is_sent_to_it() -> None:
     for pod, _, spec in pods(rendered(PROVIDER)):
         told = environment(spec["containers"][0])

@@ -21,6 +21,7 @@ EVERYTHING: Object = {
     "image": {"tag": "1.2.3", "digests": {"gateway": "sha256:" + "a" * 64}, "pullSecrets": ["registry"]},
     "settings": {"LOG_LEVEL": "DEBUG", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector.telemetry:4318"},
     "models": {"existingSecret": "agent-memory-models"},
+    "mcp": {"enabled": True, "settings": {"MCP_RESOURCE_URL": "https://memory.example/mcp"}},
     "grpc": {"tlsSecret": "grpc-tls"},
     "ingress": {"enabled": True, "annotations": {"cert-manager.io/cluster-issuer": "ca"}},
     "networkPolicy": {
