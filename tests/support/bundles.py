@@ -23,6 +23,7 @@ from agent_memory.contracts.commands import (
 from agent_memory.contracts.records import MemoryRecord, Message, Partition, Scope, SummaryView, Task, TimelineEvent
 from agent_memory.eventlog.bundle_export import Wanted, exported
 from agent_memory.eventlog.bundle_import import restored
+from agent_memory.readmodels.embedded_texts import texts_of
 from support.small_system import SmallSystem
 
 AT = datetime(2026, 1, 30, 12, 0, 0, 123456, tzinfo=UTC)
@@ -81,7 +82,7 @@ async def filled(system: SmallSystem) -> None:
 async def taken(system: SmallSystem, **wanted: object) -> bytes:
     """The bundle of what is wanted; of the tenant `default` unless another is named."""
     about = msgspec.convert({"tenant": "default", **wanted}, Wanted)
-    return b"".join([piece async for piece in exported(system.database_url, about)])
+    return b"".join([piece async for piece in exported(system.database_url, about, texts_of)])
 
 
 async def given(system: SmallSystem, bundle: bytes, tenant: str = "default", *, dry_run: bool = False, cut: int = 997) -> Restored:

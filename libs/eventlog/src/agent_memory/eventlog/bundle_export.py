@@ -25,7 +25,7 @@ from agent_memory.contracts.codec import decode_json, encode
 from agent_memory.contracts.errors import Refused, Unavailable
 from agent_memory.contracts.records import escape
 from agent_memory.contracts.replies import Acknowledged
-from agent_memory.eventlog.bundle_extras import answers, embeddings
+from agent_memory.eventlog.bundle_extras import Texts, answers, embeddings
 
 CHUNK_ROWS = 2_000
 PIECE_BYTES = 65_536
@@ -107,8 +107,10 @@ class Group(msgspec.Struct):
     partly: bool = False
 
 
-async def exported(database_url: str, wanted: Wanted) -> AsyncGenerator[bytes, None]:
-    """The bundle in pieces of some 64 KB. Raises Unavailable, and Refused for what cannot be told apart from that of other tenants.
+async def exported(database_url: str, wanted: Wanted, texts: Texts) -> AsyncGenerator[bytes, None]:
+    """The bundle in pieces of some 64 KB; `texts` says which vectors belong to an event.
+
+    Raises Unavailable, and Refused for what cannot be told apart from that of other tenants.
 
     It reads on a connection of its own, which is let go of when the iterator is closed.
     """
@@ -118,7 +120,7 @@ async def exported(database_url: str, wanted: Wanted) -> AsyncGenerator[bytes, N
         )
         async with connection, connection.transaction():
             await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            async for piece in _pieces(_Export(connection, wanted).lines()):
+            async for piece in _pieces(_Export(connection, wanted, texts).lines()):
                 yield piece
     except (psycopg.OperationalError, psycopg.InterfaceError, OSError) as error:
         raise Unavailable(f"the event log cannot be read ({type(error).__name__}); try again") from error
@@ -139,9 +141,10 @@ async def _pieces(lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 class _Export:
     """One export, on a connection that sees one moment."""
 
-    def __init__(self, connection: AsyncConnection, wanted: Wanted) -> None:
+    def __init__(self, connection: AsyncConnection, wanted: Wanted, texts: Texts) -> None:
         self._connection = connection
         self._wanted = wanted
+        self._texts = texts
         self._writer = Writer()
 
     async def lines(self) -> AsyncIterator[bytes]:
@@ -230,7 +233,7 @@ class _Export:
             yield ClaimLine(memory_hash=memory_hash, memory_id=memory_id)
         if self._wanted.embeddings is not None:
             rows = self._stream("bundle_texts", ROWS)
-            async for vector in embeddings(self._connection, self._wanted.embeddings, rows):
+            async for vector in embeddings(self._connection, self._wanted.embeddings, self._texts, rows):
                 yield vector
         if self._wanted.answers:
             async for answer in answers(self._connection):

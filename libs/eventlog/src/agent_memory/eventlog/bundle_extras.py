@@ -1,6 +1,6 @@
 """What a bundle holds beside the log when it is asked to: vectors of its texts, answers of models."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any
 
 from msgspec import Raw
@@ -8,23 +8,25 @@ from psycopg import AsyncConnection
 
 from agent_memory.contracts.bundles import AnswerLine, EmbeddingLine
 from agent_memory.contracts.codec import decode_event
-from agent_memory.contracts.events import EventRecorded, MemoryEdited, MemoryStored
-from agent_memory.contracts.records import content_hash, is_message
+from agent_memory.contracts.events import AnyEvent
+from agent_memory.contracts.records import content_hash
 
 CHUNK = 1_000
-TYPES = frozenset({"EventRecorded", "MemoryStored", "MemoryEdited"})
 FOUND = "SELECT content_hash, vector FROM embeddings WHERE model = %s AND content_hash = ANY(%s)"
 ANSWERS = "SELECT request_hash, answer::text, recorded_ms FROM completions ORDER BY request_hash"
 
+Texts = Callable[[AnyEvent], Iterable[str]]
+"""What is embedded of an event."""
 
-async def embeddings(connection: AsyncConnection, model: str, rows: AsyncIterator[tuple[Any, ...]]) -> AsyncIterator[EmbeddingLine]:
+
+async def embeddings(
+    connection: AsyncConnection, model: str, texts: Texts, rows: AsyncIterator[tuple[Any, ...]]
+) -> AsyncIterator[EmbeddingLine]:
     """The vectors that are kept for the texts of events, each once, in the order in which the texts were first recorded."""
     seen: set[bytes] = set()
     wanted: list[bytes] = []
     async for inside, _, _, _, type_, _, _, _, data, _ in rows:
-        if not inside or type_ not in TYPES:
-            continue
-        for text in texts(type_, data.encode()):
+        for text in texts(decode_event(type_, data.encode())) if inside else ():
             if (digest := content_hash(text)) not in seen:
                 seen.add(digest)
                 wanted.append(digest)
@@ -43,19 +45,6 @@ async def answers(connection: AsyncConnection) -> AsyncIterator[AnswerLine]:
         await cursor.execute(ANSWERS)
         async for request_hash, answer, recorded_ms in cursor:
             yield AnswerLine(request_hash=bytes(request_hash), answer=Raw(answer.encode()), recorded_ms=recorded_ms)
-
-
-def texts(type_: str, data: bytes) -> Iterator[str]:
-    """What is embedded of an event: its text, and a message also as it is found among memories."""
-    match decode_event(type_, data):
-        case EventRecorded(event=said):
-            yield said.text
-            if is_message(said):
-                yield f"{said.role}: {said.text}"
-        case MemoryStored(record=record) | MemoryEdited(record=record):
-            yield record.text
-        case _:
-            pass
 
 
 async def _vectors(connection: AsyncConnection, model: str, wanted: list[bytes]) -> list[EmbeddingLine]:

@@ -8,6 +8,7 @@ from agent_memory.contracts.bundles import Restored
 from agent_memory.contracts.errors import Unavailable
 from agent_memory.eventlog.bundle_export import Wanted, exported
 from agent_memory.eventlog.bundle_import import restored
+from agent_memory.readmodels.embedded_texts import texts_of
 from agent_memory.readmodels.sessions import SessionWriter, ViewWrite
 
 CHUNK = 500
@@ -26,10 +27,8 @@ class LogBundles:
     ) -> AsyncGenerator[bytes, None]:
         """As the port says."""
         model = self._model if embeddings else None
-        return exported(
-            self._database_url,
-            Wanted(tenant=tenant, namespace=namespace, user_id=user_id, embeddings=model, answers=answers),
-        )
+        wanted = Wanted(tenant=tenant, namespace=namespace, user_id=user_id, embeddings=model, answers=answers)
+        return exported(self._database_url, wanted, texts_of)
 
     async def restored(self, tenant: str, chunks: AsyncIterator[bytes], *, dry_run: bool) -> Restored:
         """As the port says. What is shown of sessions that were here before is dropped where it is old: the log tells anew."""
