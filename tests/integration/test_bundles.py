@@ -121,6 +121,10 @@ async def test_a_session_that_went_on_otherwise_is_refused_and_nothing_is_writte
     ):
         await given(target, bundle)
     assert await target.log.head() == head
+    done = await given(target, bundle, keep=True)
+    assert (done.left, done.kept) == (["session/work/anna/chat"], 1)
+    assert await broken(target) == {}
+    assert b"another" in await taken(target)
 
 
 async def test_an_event_that_another_session_has_is_refused(source: SmallSystem, target: SmallSystem) -> None:
@@ -128,6 +132,8 @@ async def test_an_event_that_another_session_has_is_refused(source: SmallSystem,
     await target.send(said("another", "e1"), scope=ANNA)
     with pytest.raises(Conflict, match="1 events are recorded in another session here: e1 of session/work/anna/talk%2Fanna"):
         await given(target, bundle)
+    assert (await given(target, bundle, keep=True)).left == ["session/work/anna/talk%2Fanna"]
+    assert await broken(target) == {}
 
 
 async def test_a_command_that_is_known_here_is_refused(source: SmallSystem) -> None:

@@ -27,6 +27,7 @@ from agent_memory.readmodels.embedded_texts import texts_of
 from support.small_system import SmallSystem
 
 AT = datetime(2026, 1, 30, 12, 0, 0, 123456, tzinfo=UTC)
+PIECE = 997
 ANNA, BEN = Scope(namespace="work", user_id="anna"), Scope(namespace="w/{k", user_id="ben")
 STRANGER = Scope(tenant="stranger", namespace="work", user_id="anna")
 
@@ -85,10 +86,12 @@ async def taken(system: SmallSystem, **wanted: object) -> bytes:
     return b"".join([piece async for piece in exported(system.database_url, about, texts_of)])
 
 
-async def given(system: SmallSystem, bundle: bytes, tenant: str = "default", *, dry_run: bool = False, cut: int = 997) -> Restored:
+async def given(
+    system: SmallSystem, bundle: bytes, tenant: str = "default", *, dry_run: bool = False, keep: bool = False
+) -> Restored:
     """Takes a bundle in, in pieces that end anywhere."""
-    pieces = [bundle[start : start + cut] for start in range(0, len(bundle), cut)]
-    done, _ = await restored(system.database_url, tenant, _flow(pieces), dry_run=dry_run)
+    pieces = [bundle[start : start + PIECE] for start in range(0, len(bundle), PIECE)]
+    done, _ = await restored(system.database_url, tenant, _flow(pieces), dry_run=dry_run, keep=keep)
     return done
 
 

@@ -98,7 +98,7 @@ recency_freshness_weight recency_half_life_created_days recency_half_life_last_a
 recency_recency_weight recency_semantic_weight search_mode server_side_recency text_scorer budget hard_age_multiplier
 max_age_days max_inactive_days memory_type_allowlist Idempotency-Key If-Match If-None-Match as_of name source
 time_window_days continuous kinds
-prompt memory_types embeddings answers
+prompt memory_types embeddings answers keep
 """
 HARMLESS = frozenset(_HARMLESS.split())
 """Names that name nothing of anybody's."""

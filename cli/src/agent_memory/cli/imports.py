@@ -31,6 +31,9 @@ def import_(
     ] = None,
     namespace: Annotated[str | None, typer.Option("--namespace", "-n", help="Where the events belong.")] = None,
     user_id: Annotated[str | None, typer.Option("--user-id", "-u", help="Whose events they are.")] = None,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Of a bundle: leave what went on otherwise here as it is, instead of refusing all.")
+    ] = False,
     url: Annotated[
         str | None, typer.Option("--url", help="The server; default AGENT_MEMORY_URL, or the stack on this machine.")
     ] = None,
@@ -53,7 +56,7 @@ def import_(
             raise CommandError("bundles and histories are imported apart from each other", code=2)
         if namespace is not None or user_id is not None:
             raise CommandError("a bundle says itself whose it is: --namespace and --user-id are for histories", code=2)
-        import_bundles(bundles, url, dry_run=dry_run, json=json)
+        import_bundles(bundles, url, dry_run=dry_run, keep=keep, json=json)
         return
     tally = Tally()
     sources = [source for name in files for source in _found(name)]

@@ -32,6 +32,16 @@ COMMANDS = (
     CommandSpec("doctor", "agent_memory.cli.doctor:doctor", "Check each invariant on the live system."),
     CommandSpec("rebuild-index", "agent_memory.cli.rebuild_index:rebuild_index", "Build the search indexes anew from the log."),
     CommandSpec("rebuild-toc", "agent_memory.cli.rebuild_toc:rebuild_toc", "Build the table of contents anew from the log."),
+    CommandSpec(
+        "migrate-memories",
+        "agent_memory.cli.old_server.commands:migrate_memories",
+        "Bring sessions and memories of a Redis agent memory server here.",
+    ),
+    CommandSpec(
+        "migrate-working-memory",
+        "agent_memory.cli.old_server.commands:migrate_working_memory",
+        "The same for sessions alone.",
+    ),
     CommandSpec("events", "agent_memory.cli.events:app", "See what the log holds."),
     CommandSpec("dead-letters", "agent_memory.cli.dead_letters:app", "Messages that were given up: look, send again, drop."),
     CommandSpec("timeline", "agent_memory.cli.timeline:timeline", "Print the table of contents as a tree, down to the words."),

@@ -67,16 +67,16 @@ def begins_a_bundle(name: str) -> bool:
         return False
 
 
-def import_bundles(names: Sequence[str], url: str | None, *, dry_run: bool, json: bool) -> None:
+def import_bundles(names: Sequence[str], url: str | None, *, dry_run: bool, keep: bool, json: bool) -> None:
     """Restores bundles and prints what was done. Raises CommandError; nothing is sent unless all of them are whole."""
     with ExitStack() as stack:
         bar = stack.enter_context(meter(Console(stderr=True)))
         found = [checked(name, stack.enter_context(_as_file(name)), bar) for name in names]
-        done = asyncio.run(_sent(found, _server(url, dry_run=dry_run), bar, dry_run=dry_run))
+        done = asyncio.run(sent(found, server_or_none(url, dry_run=dry_run), bar, dry_run=dry_run, keep=keep))
     if json:
         print(msgspec.json.encode(done).decode())
     else:
-        print("\n".join(line for one in done for line in _in_words(one)))
+        print("\n".join(line for one in done for line in in_words(one)))
 
 
 def checked(name: str, path: Path, bar: Meter) -> Bundle:
@@ -121,7 +121,7 @@ def _as_file(name: str) -> Iterator[Path]:
         yield Path(kept.name)
 
 
-def _server(url: str | None, *, dry_run: bool) -> str | None:
+def server_or_none(url: str | None, *, dry_run: bool) -> str | None:
     """Where to send it; None when there is no server and nothing is to be written."""
     try:
         return server_url(url, os.environ)
@@ -131,13 +131,14 @@ def _server(url: str | None, *, dry_run: bool) -> str | None:
         raise
 
 
-async def _sent(bundles: Sequence[Bundle], url: str | None, bar: Meter, *, dry_run: bool) -> list[Imported]:
+async def sent(bundles: Sequence[Bundle], url: str | None, bar: Meter, *, dry_run: bool, keep: bool) -> list[Imported]:
+    """Restores them, one after the other. `url` None: nobody is asked. Raises CommandError for what the server refuses."""
     done = []
     try:
         async with MemoryClient(url or "http://nowhere", token(os.environ)) as memory:
             for bundle in bundles:
                 began = time.monotonic()
-                restored = None if url is None else await _send(bundle, memory, bar, dry_run=dry_run)
+                restored = None if url is None else await _send(bundle, memory, bar, dry_run=dry_run, keep=keep)
                 seconds = round(time.monotonic() - began, 3)
                 about = {"file": bundle.name, "bytes": bundle.size, "counts": bundle.counts, "sha256": bundle.sha256}
                 done.append(Imported(**about, seconds=seconds, restored=restored))  # type: ignore[arg-type]
@@ -146,13 +147,13 @@ async def _sent(bundles: Sequence[Bundle], url: str | None, bar: Meter, *, dry_r
     return done
 
 
-async def _send(bundle: Bundle, memory: MemoryClient, bar: Meter, *, dry_run: bool) -> Restored:
+async def _send(bundle: Bundle, memory: MemoryClient, bar: Meter, *, dry_run: bool, keep: bool) -> Restored:
     bar.begin(f"Importing {bundle.name}", bundle.size)
     try:
         with bundle.path.open("rb") as file:
             response = await memory.http.post(
                 PATH,
-                params={"dry_run": str(dry_run).lower()},
+                params={"dry_run": str(dry_run).lower(), "keep": str(keep).lower()},
                 content=_chunks(file, bar),
                 headers={"Content-Type": MEDIA_TYPE},
                 timeout=PATIENCE,
@@ -174,7 +175,7 @@ async def _chunks(file: IO[bytes], bar: Meter) -> AsyncIterator[bytes]:
     bar.show(sent, "being written")
 
 
-def _in_words(one: Imported) -> list[str]:
+def in_words(one: Imported) -> list[str]:
     counts = one.counts
     lines = [
         f"bundle: {one.file}: {counted(counts.get('events', 0), 'event')}, {counted(counts.get('sessions', 0), 'session')}, whole"
@@ -187,7 +188,8 @@ def _in_words(one: Imported) -> list[str]:
     places = f"in {counted(done.sessions, 'session')} and {done.memories:,} memories"
     lines.append(f"created {done.created:,} {places}, already known {done.known:,} ({one.seconds:.1f} s)")
     if done.kept:
-        lines.append(f"left as they are here: {counted(done.kept, 'node')} of the table of contents")
+        named = f": {', '.join(done.left)}" if done.left else ""
+        lines.append(f"left as they are here, because they went on otherwise: {done.kept:,}{named}")
     if done.embeddings or done.answers:
         lines.append(f"beside them {counted(done.embeddings, 'vector')} and {counted(done.answers, 'answer')} of models")
     return lines

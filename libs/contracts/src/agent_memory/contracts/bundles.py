@@ -117,7 +117,8 @@ _decode: "msgspec.json.Decoder[AnyLine]" = msgspec.json.Decoder(AnyLine)
 class Restored(msgspec.Struct, frozen=True, kw_only=True):
     """What an import did, or would do. `created` events are new here and end at `position`, `known` ones were here already.
 
-    `kept`: nodes of the table of contents about which something else is written here; that stays.
+    `kept`: streams that went on otherwise here, and stay as they are; `left` names some of them, without nodes of the table of
+    contents, about which each log writes its own.
     """
 
     created: int
@@ -125,6 +126,7 @@ class Restored(msgspec.Struct, frozen=True, kw_only=True):
     sessions: int
     memories: int
     kept: int = 0
+    left: list[str] = []
     embeddings: int = 0
     answers: int = 0
     position: int = 0

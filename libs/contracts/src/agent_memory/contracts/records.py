@@ -1,8 +1,10 @@
 """The nouns of the system: scope, timeline event, message, memory record. Shared by commands, events and views."""
 
+import json
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
-from hashlib import blake2b
+from hashlib import blake2b, sha256
 from typing import Literal
 
 import msgspec
@@ -18,7 +20,10 @@ EventType = Literal[
     "session_end",
 ]
 MESSAGE_TYPES: frozenset[str] = frozenset({"user_message", "assistant_message", "tool_result"})
+TYPE_OF_ROLE: Mapping[str, EventType] = {"assistant": "assistant_message", "tool": "tool_result"}
 MemoryType = Literal["episodic", "semantic", "message"]
+HASHED = ("text", "user_id", "session_id", "namespace", "memory_type")
+"""What a memory says and whose it is: the rest says how and when."""
 StrategyName = Literal["discrete", "summary", "preferences", "custom"]
 
 MIN_TIMESTAMP_MS = -8_334_601_228_800_000
@@ -201,6 +206,21 @@ def to_datetime(milliseconds: int, microseconds: int = 0) -> datetime:
         return (datetime.max if milliseconds > 0 else datetime.min).replace(tzinfo=UTC)
 
 
+def event_of(message: Message, session_id: str, event_id: str) -> TimelineEvent:
+    """How a message looks on the timeline."""
+    timestamp_ms, microseconds = to_milliseconds(message.created_at)
+    return TimelineEvent(
+        event_id=event_id,
+        session_id=session_id,
+        timestamp_ms=timestamp_ms,
+        event_type=TYPE_OF_ROLE.get(message.role, "user_message"),
+        role=message.role,
+        text=message.content,
+        message_id=message.id if event_id != message.id else None,
+        microseconds=microseconds,
+    )
+
+
 def message_of(event: TimelineEvent) -> Message:
     """How a recorded event looks in working memory."""
     return Message(
@@ -219,3 +239,8 @@ def is_message(event: TimelineEvent) -> bool:
 def content_hash(text: str) -> bytes:
     """128 bits that stand for a text: the key of its vector."""
     return blake2b(text.encode(), digest_size=16).digest()
+
+
+def memory_hash(record: MemoryRecord) -> str:
+    """Hex sha256 of what the memory says and whose it is, as the clients of the REST contract compute it."""
+    return sha256(json.dumps({name: getattr(record, name) for name in HASHED}, sort_keys=True).encode()).hexdigest()

@@ -23,6 +23,11 @@ DIFFERENT = """
     SELECT s.stream, min(s.version) AS version FROM staged_events s JOIN events e ON e.stream = s.stream AND e.version = s.version
     WHERE e.type <> s.type OR e.recorded_ms <> s.recorded_ms OR e.data::text <> s.data::text GROUP BY s.stream
 """
+HELD_ELSEWHERE = """
+    INSERT INTO different SELECT s.stream, min(s.version) FROM staged_events s
+    JOIN events e ON e.scope = s.scope AND e.event_id = s.event_id AND e.stream <> s.stream
+    WHERE s.event_id IS NOT NULL AND s.stream NOT IN (SELECT stream FROM different) GROUP BY s.stream
+"""
 CONFLICTS = "SELECT stream, version, count(*) OVER () FROM different WHERE NOT starts_with(stream, 'toc/') ORDER BY stream LIMIT %s"
 KEPT = "DELETE FROM staged_events s USING different d WHERE s.stream = d.stream"
 KNOWN = "DELETE FROM staged_events s USING events e WHERE e.stream = s.stream AND e.version = s.version"
@@ -83,9 +88,11 @@ TOUCHED = "SELECT count(DISTINCT stream) FROM places WHERE starts_with(stream, %
 
 
 async def restored(
-    database_url: str, tenant: str, chunks: AsyncIterator[bytes], *, dry_run: bool = False
+    database_url: str, tenant: str, chunks: AsyncIterator[bytes], *, dry_run: bool = False, keep: bool = False
 ) -> tuple[Restored, dict[str, int]]:
     """Reads a bundle to its end and writes it into the log of a tenant. With `dry_run` it only says what it would do.
+
+    `keep`: what went on otherwise here is left as it is, where else the bundle is refused.
 
     Beside what was done it returns the sessions that were here before, with their versions: what is shown of them may be old now.
     Whoever appends waits while it is being written. Raises Refused for a bundle that is not whole, Conflict when the log goes on
@@ -98,7 +105,7 @@ async def restored(
         async with connection:
             staging = Staging(connection, tenant)
             await staging.fill(chunks)
-            return await _Import(connection, tenant, dry_run=dry_run).write()
+            return await _Import(connection, tenant, dry_run=dry_run, keep=keep).write()
     except errors.UniqueViolation as error:
         raise Conflict(f"nothing was imported: something of it is recorded already ({error.diag.constraint_name})") from error
     except (errors.DataError, errors.IntegrityError, errors.ProgramLimitExceeded) as error:
@@ -110,9 +117,10 @@ async def restored(
 class _Import:
     """A bundle that was read, and where it goes."""
 
-    def __init__(self, connection: AsyncConnection, tenant: str, *, dry_run: bool) -> None:
+    def __init__(self, connection: AsyncConnection, tenant: str, *, dry_run: bool, keep: bool) -> None:
         self._connection = connection
         self._tenant = tenant
+        self._keep = keep
         self._dry_run = dry_run
 
     async def write(self) -> tuple[Restored, dict[str, int]]:
@@ -124,7 +132,7 @@ class _Import:
             if not self._dry_run:
                 await self._rows("SELECT position FROM log_head FOR UPDATE")
             before = await self._rows(BEFORE)
-            kept, known = await self._left_out()
+            left, kept, known = await self._left_out()
             for statement in PREPARE:
                 await self._changed(statement)
             created = (await self._rows("SELECT count(*) FROM places"))[0][0]
@@ -136,6 +144,7 @@ class _Import:
                 created=created,
                 known=known,
                 kept=kept,
+                left=left,
                 sessions=(await self._rows(TOUCHED, ("session/",)))[0][0],
                 memories=(await self._rows(TOUCHED, ("memory/",)))[0][0],
                 embeddings=vectors,
@@ -153,10 +162,14 @@ class _Import:
                 "import a bundle without them"
             )
 
-    async def _left_out(self) -> tuple[int, int]:
-        """Takes away what is here already: how many nodes about which something else is written here, and how many events."""
+    async def _left_out(self) -> tuple[list[str], int, int]:
+        """Takes away what is not to be written: streams that go on otherwise here (some names, how many), and known events."""
         await self._changed(DIFFERENT)
-        if found := await self._rows(CONFLICTS, (SHOWN,)):
+        if self._keep:
+            await self._changed(HELD_ELSEWHERE)
+        found = await self._rows(CONFLICTS, (SHOWN,))
+        left = [without_tenant(stream) for stream, _, _ in found]
+        if found and not self._keep:
             named = ", ".join(f"{without_tenant(stream)} (from version {version})" for stream, version, _ in found)
             raise _conflict(f"{found[0][2]} streams go on otherwise here: {named}")
         kept = (await self._rows("SELECT count(*) FROM different"))[0][0]
@@ -169,7 +182,7 @@ class _Import:
         if found := await self._rows(TAKEN, (SHOWN,)):
             raise _conflict(f"{found[0][2]} commands have taken effect here otherwise: {', '.join(row[0] for row in found)}")
         await self._changed(FREE_KEYS)
-        return kept, known
+        return left, kept, known
 
     async def _append(self, created: int) -> int:
         position: int = (await self._rows(MOVE_HEAD))[0][0]

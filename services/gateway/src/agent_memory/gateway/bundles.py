@@ -30,9 +30,9 @@ class LogBundles:
         wanted = Wanted(tenant=tenant, namespace=namespace, user_id=user_id, embeddings=model, answers=answers)
         return exported(self._database_url, wanted, texts_of)
 
-    async def restored(self, tenant: str, chunks: AsyncIterator[bytes], *, dry_run: bool) -> Restored:
+    async def restored(self, tenant: str, chunks: AsyncIterator[bytes], *, dry_run: bool, keep: bool) -> Restored:
         """As the port says. What is shown of sessions that were here before is dropped where it is old: the log tells anew."""
-        done, before = await restored(self._database_url, tenant, chunks, dry_run=dry_run)
+        done, before = await restored(self._database_url, tenant, chunks, dry_run=dry_run, keep=keep)
         writes = [ViewWrite(how="drop", stream=stream, version=version) for stream, version in before.items()]
         try:
             for start in range(0, 0 if dry_run else len(writes), CHUNK):

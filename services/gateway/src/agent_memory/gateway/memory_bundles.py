@@ -19,7 +19,7 @@ class MemoryBundles:
         yield writer.line(about)
         yield writer.seal()
 
-    async def restored(self, tenant: str, chunks: AsyncIterator[bytes], *, dry_run: bool) -> Restored:
+    async def restored(self, tenant: str, chunks: AsyncIterator[bytes], *, dry_run: bool, keep: bool) -> Restored:
         """Reads a bundle; its events are new here each time."""
         reader = Reader()
         async for line in lines_of(chunks, reader):

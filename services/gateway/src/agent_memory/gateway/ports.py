@@ -307,8 +307,10 @@ class Bundles(Protocol):
         """A bundle in pieces. None leaves namespace or user open. Raises Refused for answers that cannot be told apart."""
         ...
 
-    async def restored(self, tenant: str, chunks: AsyncIterator[bytes], *, dry_run: bool) -> Restored:
-        """Takes a bundle in, or nothing of it. Raises Refused for one that is not whole, Conflict where the log differs."""
+    async def restored(self, tenant: str, chunks: AsyncIterator[bytes], *, dry_run: bool, keep: bool) -> Restored:
+        """Takes a bundle in, or nothing of it. Raises Refused for one that is not whole, Conflict where the log differs; with
+        `keep` that stays as it is, and the rest is taken in.
+        """
         ...
 
 

@@ -33,10 +33,10 @@ from agent_memory.contracts.commands import (
     UnmergeMemory,
 )
 from agent_memory.contracts.events import Event
-from agent_memory.contracts.records import MemoryRecord, Scope, to_datetime
+from agent_memory.contracts.records import MemoryRecord, Scope, memory_hash, to_datetime
 from agent_memory.contracts.replies import AnyReply
 from agent_memory.ingest.claims import Claims
-from agent_memory.ingest.memories import Memory, memory_hash
+from agent_memory.ingest.memories import Memory
 from agent_memory.ingest.merges import sources_of
 from agent_memory.ingest.promotion import own_id, promoted
 from agent_memory.ingest.sessions import Session, Taken

@@ -1,9 +1,7 @@
 """What a long-term memory decides. Pure. Events carry the full record, so the newest event of a stream is its state."""
 
-import json
 from collections.abc import Mapping
 from datetime import datetime
-from hashlib import sha256
 from typing import Literal
 
 import msgspec
@@ -12,9 +10,8 @@ from msgspec.structs import replace
 from agent_memory.contracts.commands import EditMemory, EnrichMemory
 from agent_memory.contracts.errors import NotFound
 from agent_memory.contracts.events import Event, MemoryEdited, MemoryForgotten, MemoryStored
-from agent_memory.contracts.records import MemoryRecord
+from agent_memory.contracts.records import MemoryRecord, memory_hash
 
-HASHED = ("text", "user_id", "session_id", "namespace", "memory_type")
 VOLATILE = {"created_at", "updated_at", "last_accessed", "persisted_at", "access_count", "memory_hash"}
 """Fields that say when, not what: a record that differs in these alone is the same memory."""
 
@@ -35,11 +32,6 @@ class Memory(msgspec.Struct, kw_only=True):
     sequence: int = 0
     record: MemoryRecord | None = None
     into: str | None = None
-
-
-def memory_hash(record: MemoryRecord) -> str:
-    """Hex sha256 of what the memory says and whose it is, as the clients of the REST contract compute it."""
-    return sha256(json.dumps({name: getattr(record, name) for name in HASHED}, sort_keys=True).encode()).hexdigest()
 
 
 def hashed(record: MemoryRecord) -> MemoryRecord:

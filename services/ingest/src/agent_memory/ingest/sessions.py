@@ -4,7 +4,7 @@ Folding changes the given state in place: a session of ten thousand messages mus
 decides owns the state, and throws it away when the decision is not written.
 """
 
-from collections.abc import Mapping, MutableMapping
+from collections.abc import MutableMapping
 from datetime import datetime
 from hashlib import blake2b
 
@@ -31,16 +31,13 @@ from agent_memory.contracts.events import (
 )
 from agent_memory.contracts.records import (
     EPOCH,
-    EventType,
     Message,
     TimelineEvent,
+    event_of,
     is_message,
     message_of,
     to_datetime,
-    to_milliseconds,
 )
-
-TYPE_OF_ROLE: Mapping[str, EventType] = {"assistant": "assistant_message", "tool": "tool_result"}
 
 
 class Standing(msgspec.Struct):
@@ -70,21 +67,6 @@ class Session(msgspec.Struct, kw_only=True):
 
 Taken = MutableMapping[tuple[str, str], str]
 """(scope path, event id) to the stream that holds it: what is known to be recorded, and what this batch is recording."""
-
-
-def event_of(message: Message, session_id: str, event_id: str) -> TimelineEvent:
-    """How a message looks on the timeline."""
-    timestamp_ms, microseconds = to_milliseconds(message.created_at)
-    return TimelineEvent(
-        event_id=event_id,
-        session_id=session_id,
-        timestamp_ms=timestamp_ms,
-        event_type=TYPE_OF_ROLE.get(message.role, "user_message"),
-        role=message.role,
-        text=message.content,
-        message_id=message.id if event_id != message.id else None,
-        microseconds=microseconds,
-    )
 
 
 def fingerprint(message: Message) -> int:

@@ -34,9 +34,9 @@ async def import_bundle(request: HttpRequest) -> ASGIApp:
     """Takes a bundle in: all of it, or nothing."""
     call = await opened(request)
     call.principal.require("admin")
-    dry_run = call.parameters.get("dry_run", fields.boolean, False)
+    dry_run, keep = (call.parameters.get(name, fields.boolean, False) for name in ("dry_run", "keep"))
     call.problems.check()
-    done = await call.gateway.bundles.restored(call.principal.tenant, _body(request), dry_run=dry_run)
+    done = await call.gateway.bundles.restored(call.principal.tenant, _body(request), dry_run=dry_run, keep=keep)
     return Answered(encode(done), headers=responses.at(done.position))
 
 
