@@ -16,6 +16,7 @@ from support.servers import stack_environment, temporary_home
 from support.typed import Typed
 
 ANNA = {"namespace": "work", "user_id": "anna"}
+BEN = {"namespace": "work", "user_id": "ben"}
 
 
 class End:
@@ -63,7 +64,7 @@ def old() -> Iterator[Redis]:
 
 def address(redis: Redis) -> str:
     about = redis.connection_pool.connection_kwargs
-    return f"redis://{about['host']}:{about['port']}/0"
+    return f"redis://{about.get('username') or ''}:{about['password']}@{about['host']}:{about['port']}/0"
 
 
 def dump(redis: Redis) -> dict[bytes, object]:
@@ -73,7 +74,9 @@ def dump(redis: Redis) -> dict[bytes, object]:
 def test_everything_of_an_older_server_is_brought_here_once(end: End, old: Redis, typed: Typed) -> None:
     before = dump(old)
     command = ("--from", address(old), "--url", end.url)
-    would = typed("migrate-memories", *command, "--dry-run", "--json").json
+    told = typed("migrate-memories", *command, "--dry-run", "--json")
+    assert told.err == ""
+    would = told.json
     assert (would["imported"]["restored"]["dry_run"], would["sessions"], would["memories"]) == (True, 5, 3)
     assert end.http.get("/v1/working-memory").json()["sessions"] == []
 
@@ -138,14 +141,14 @@ def test_everything_of_an_older_server_is_brought_here_once(end: End, old: Redis
 def test_what_came_since_is_added_and_what_was_changed_here_stays(end: End, old: Redis, typed: Typed) -> None:
     command = ("--from", address(old), "--url", end.url)
     typed("migrate-memories", *command)
-    said = {"messages": [{"role": "user", "content": "said here", "id": "n"}], **ANNA}
-    assert end.http.put("/v1/working-memory/more", json=said).status_code == 200
+    said = {"messages": [{"role": "user", "content": "said here", "id": "n"}], **BEN}
+    assert end.http.put("/v1/working-memory/talk", json=said).status_code == 200
     put_session(old, document("late", messages=[message("l", "later", 9)]))
-    put_session(old, document("more", namespace="work", user_id="anna", messages=[message("o", "said there", 9)]))
+    put_session(old, document("talk", **BEN, messages=[message("o", "said there", 9)]))
     put_memory(old, memory("m-9", "a new one", created_at=NOON.timestamp()))
     done = typed("migrate-memories", *command, "--json").json["imported"]["restored"]
-    assert (done["sessions"], done["memories"], done["left"]) == (1, 1, ["session/work/anna/more"])
-    assert [one["content"] for one in end.session("more", **ANNA)["messages"]] == ["said here"]
+    assert (done["sessions"], done["memories"], done["left"]) == (1, 1, ["session/work/ben/talk"])
+    assert [one["content"] for one in end.session("talk", **BEN)["messages"]] == ["said here"]
     assert end.session("late")["messages"][0]["content"] == "later"
     end.caught_up()
     assert typed("doctor", "--wait", "30").code == 0

@@ -1,5 +1,6 @@
 """What an older server keeps, as our nouns: whatever it is, it is read or refused with a reason."""
 
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -25,10 +26,8 @@ ANYTHING = st.fixed_dictionaries({}, optional=dict.fromkeys([*FIELDS, *document(
 @given(ANYTHING)
 def test_no_document_and_no_hash_makes_it_stumble(found: dict[str, Any]) -> None:
     for read in (lambda: session_lines(session_of("working_memory:s", found), {}), lambda: memory_lines(memory_of(found), set())):
-        try:
+        with suppress(Unreadable):
             read()
-        except Unreadable as fault:
-            assert str(fault)
 
 
 def recorded(lines: list[Any]) -> list[EventRecorded]:
