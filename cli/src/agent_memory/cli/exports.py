@@ -82,7 +82,7 @@ async def _fetch(url: str, params: dict[str, str], out: IO[bytes], bar: Meter) -
     reader, size = Reader(), 0
     async with (
         MemoryClient(url, token(os.environ)) as memory,
-        memory.http.stream("GET", PATH, params=params, timeout=PATIENCE) as response,
+        memory.http.stream("GET", PATH, params=params, headers=memory.headers, timeout=PATIENCE) as response,
     ):
         if response.status_code != httpx.codes.OK:
             raise failure(response, await response.aread())

@@ -155,7 +155,7 @@ async def _send(bundle: Bundle, memory: MemoryClient, bar: Meter, *, dry_run: bo
                 PATH,
                 params={"dry_run": str(dry_run).lower(), "keep": str(keep).lower()},
                 content=_chunks(file, bar),
-                headers={"Content-Type": MEDIA_TYPE},
+                headers={**memory.headers, "Content-Type": MEDIA_TYPE},
                 timeout=PATIENCE,
             )
     except httpx.TransportError as error:
