@@ -62,6 +62,12 @@ class End:
         return {"found": found, "said": said, "session": session, "years": [(year["title"], year["events"]) for year in years]}
 
 
+def said_in(name: str) -> list[bytes]:
+    """The lines of a bundle that nobody adds to by himself."""
+    lines = Path(name).read_bytes().splitlines()
+    return [line for line in lines if b'"stream":"session/' in line or b'"stream":"memory/' in line]
+
+
 @pytest.fixture(scope="module")
 def source() -> Iterator[End]:
     with temporary_home() as path, Stack(path, environment=stack_environment(EMBEDDING_MODEL="hash")) as stack:
@@ -102,7 +108,7 @@ def test_a_bundle_carries_everything_from_one_system_to_another(source: End, tar
     # What is written about the table of contents goes on by itself in both.
     for end, name in ((source, first), (target, second)):
         end.run("export", name, "--force", "--user-id", "anna")
-    assert Path(first).read_bytes() == Path(second).read_bytes()
+    assert said_in(first) == said_in(second) != []
 
     assert target.seen() == source.seen()
     target.run("doctor", "--wait", "30")
