@@ -36,8 +36,8 @@ class Counting:
         self.asked += len(hashes)
         return await self._vectors.find(model, hashes)
 
-    async def keep(self, model: str, vectors: dict[bytes, bytes]) -> None:
-        await self._vectors.keep(model, vectors)
+    async def keep(self, model: str, vectors: dict[bytes, bytes]) -> dict[bytes, bytes]:
+        return await self._vectors.keep(model, vectors)
 
 
 @pytest.fixture

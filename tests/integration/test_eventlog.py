@@ -196,8 +196,8 @@ async def test_the_tables_are_what_the_migrations_make(database_url):
 
 async def test_a_vector_is_kept_once_for_a_model_and_a_content(connections):
     vectors = EmbeddingStore(connections)
-    await vectors.keep("m", {b"h": b"first"})
-    await vectors.keep("m", {b"h": b"second", b"i": b"x"})
+    assert await vectors.keep("m", {b"h": b"first"}) == {b"h": b"first"}
+    assert await vectors.keep("m", {b"h": b"second", b"i": b"x"}) == {b"h": b"first", b"i": b"x"}
     assert await vectors.find("m", [b"h", b"i", b"j"]) == {b"h": b"first", b"i": b"x"}
     assert await vectors.find("other", [b"h"]) == {}
 

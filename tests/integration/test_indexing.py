@@ -46,8 +46,9 @@ class Kept(dict[bytes, bytes]):
     async def find(self, _: str, hashes: Sequence[bytes]) -> dict[bytes, bytes]:
         return {digest: self[digest] for digest in hashes if digest in self}
 
-    async def keep(self, _: str, vectors: Mapping[bytes, bytes]) -> None:
+    async def keep(self, _: str, vectors: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
         self.update(vectors)
+        return dict(vectors)
 
 
 def event(position: int, payload: MemoryStored | MemoryForgotten) -> EventEnvelope:

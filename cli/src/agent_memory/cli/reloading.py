@@ -3,9 +3,10 @@
 import signal
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+
+from agent_memory.embedded.told import Told
 
 LOOK_EVERY_SECONDS = 0.5
 GRACE_SECONDS = 15.0
@@ -35,9 +36,8 @@ def run_reloading(
 
     Call it in the main thread.
     """
-    told_to_stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: told_to_stop.set())
+    told_to_stop = Told()
+    told_to_stop.on((signal.SIGINT, signal.SIGTERM))
     while not told_to_stop.is_set():
         seen = stamps(folders)
         process = subprocess.Popen(argv, env=dict(environment))

@@ -8,13 +8,13 @@ from collections.abc import Callable
 
 from agent_memory.embedded.errors import StackError
 from agent_memory.embedded.supervisor import Stack
+from agent_memory.embedded.told import Told
 
 
 def serve(stack: Stack, ready: Callable[[Stack], None], stopping: Callable[[], None]) -> None:
     """Starts the stack, calls `ready`, and returns when it has been stopped. Call it in the main thread; raises StackError."""
-    told_to_stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: told_to_stop.set())
+    told_to_stop = Told()
+    told_to_stop.on((signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
     outcome: list[StackError] = []
 
     def bring_up() -> None:

@@ -26,13 +26,21 @@ class EmbeddingStore:
         except (psycopg.OperationalError, OSError) as error:
             raise Unavailable(f"stored embeddings cannot be read ({type(error).__name__})") from error
 
-    async def keep(self, model: str, vectors: Mapping[bytes, bytes]) -> None:
-        """Remembers vectors; what is known already stays as it is. Sorted, so that two keepers never lock each other out."""
+    async def keep(self, model: str, vectors: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+        """Remembers vectors, and returns those that are known from now on: who was first is believed.
+
+        Two who compute the vector of one text at a time get two that differ in their last digits. Sorted, so that two keepers
+        never lock each other out.
+        """
         rows = [(model, digest, vectors[digest]) for digest in sorted(vectors)]
         try:
             async with self._connections.connection() as connection, connection.transaction():
-                await connection.cursor().executemany(
+                cursor = connection.cursor()
+                await cursor.executemany(
                     "INSERT INTO embeddings (model, content_hash, vector) VALUES (%s, %b, %b) ON CONFLICT DO NOTHING", rows
                 )
         except (psycopg.OperationalError, OSError) as error:
             raise Unavailable(f"embeddings cannot be stored ({type(error).__name__})") from error
+        if cursor.rowcount == len(rows):
+            return dict(vectors)
+        return {**vectors, **await self.find(model, list(vectors))}

@@ -39,7 +39,7 @@ class Vectors(Protocol):
     """Vectors that were computed before, by model and content hash."""
 
     async def find(self, model: str, hashes: Sequence[bytes]) -> dict[bytes, bytes]: ...
-    async def keep(self, model: str, vectors: Mapping[bytes, bytes]) -> None: ...
+    async def keep(self, model: str, vectors: Mapping[bytes, bytes]) -> dict[bytes, bytes]: ...
 
 
 class Log(Protocol):
@@ -125,8 +125,7 @@ class Indexing:
         if missing:
             computed = await self._embedder.embed(missing)
             fresh = {hashes[text]: vector for text, vector in zip(missing, computed, strict=True)}
-            await self._vectors.keep(self._embedder.model, fresh)
-            known |= fresh
+            known |= await self._vectors.keep(self._embedder.model, fresh)
         return {text: known[digest] for text, digest in hashes.items()}, len(missing)
 
     async def rebuild(self, log: Log, algorithm: str) -> AsyncIterator[RebuildStep]:

@@ -30,7 +30,7 @@ class Vectors(Protocol):
     """Vectors that were computed before."""
 
     async def find(self, model: str, hashes: Sequence[bytes]) -> dict[bytes, bytes]: ...
-    async def keep(self, model: str, vectors: Mapping[bytes, bytes]) -> None: ...
+    async def keep(self, model: str, vectors: Mapping[bytes, bytes]) -> dict[bytes, bytes]: ...
 
 
 class WorkingSearch:
@@ -95,5 +95,6 @@ class WorkingSearch:
             part = missing[start : start + EMBEDDED_AT_ONCE]
             found.update(zip(part, await self._embedder.embed(part), strict=True))
         if missing:
-            await self._vectors.keep(self._embedder.model, {hashes[text]: found[text] for text in missing})
+            kept = await self._vectors.keep(self._embedder.model, {hashes[text]: found[text] for text in missing})
+            found.update((text, kept[hashes[text]]) for text in missing)
         return found

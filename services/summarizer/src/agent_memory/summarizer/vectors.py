@@ -11,7 +11,7 @@ class Kept(Protocol):
     """Vectors by model and hash of the text (`EmbeddingStore`)."""
 
     async def find(self, model: str, hashes: Sequence[bytes]) -> dict[bytes, bytes]: ...
-    async def keep(self, model: str, vectors: Mapping[bytes, bytes]) -> None: ...
+    async def keep(self, model: str, vectors: Mapping[bytes, bytes]) -> dict[bytes, bytes]: ...
 
 
 class KnownVectors:
@@ -33,8 +33,8 @@ class KnownVectors:
         missing = list(dict.fromkeys(text for text in texts if text not in found))
         if missing:
             fresh = dict(zip(missing, await self._embedder.embed(missing), strict=True))
-            await self._kept.keep(self._embedder.model, {content_hash(text): vector for text, vector in fresh.items()})
-            found |= fresh
+            kept = await self._kept.keep(self._embedder.model, {content_hash(text): vector for text, vector in fresh.items()})
+            found |= {text: kept[content_hash(text)] for text in fresh}
         return unpacked([found[text] for text in texts])
 
     async def _find(self, texts: Sequence[str]) -> dict[str, bytes]:
