@@ -225,6 +225,31 @@ def test_a_search_carries_its_scope_and_gives_scores() -> None:
     assert (found.events[0].score, found.total, found.next_offset) == (0.9, 4, 1)
 
 
+def test_a_search_of_kinds_gives_nodes_grips_and_events_as_the_other_door_does() -> None:
+    about = {"score": 0.5, "text": "t", "timestamp_ms": 5}
+    node = {"node_id": "toc:year:2026", "level": "year", "title": "2026", "start_time_ms": 1, "end_time_ms": 2, "events": 7}
+    spans = [{"event_id": "e1", "start": 0, "end": 2}, {"event_id": "e2", "start": 1, "end": 3}]
+    grip = {"grip_id": "grip:1", "session_id": "s", "node_id": "toc:x", "excerpt": "hi ho", "spans": spans, "timestamp_ms": 5}
+    event = {"event_id": "e1", "session_id": "s", "timestamp_ms": 5, "text": "hi", "role": "bystander"}
+    matches = [
+        {"kind": "node", "id": "toc:year:2026", "node": node, **about},
+        {"kind": "grip", "id": "grip:1", "grip": grip, **about},
+        {"kind": "event", "id": "e1", "event": event, **about},
+    ]
+    answer = Told(body={"matches": matches, "total": 4, "next_offset": 3})
+    with scripted(answer, answer) as server, client_of(server) as memory:
+        found = memory.search_timeline("ferry", kinds=["node", "grip"])
+        assert memory.search_timeline("ferry", kinds=[]) == found
+    assert [asked.json["kinds"] for asked in server.asked] == [["node", "grip"], []]  # type: ignore[index]
+    assert (found.events, found.total, found.next_offset) == ([], 4, 3)
+    of_node, of_grip, of_event = found.matches
+    assert (of_node.kind, of_node.id, of_node.score, of_node.text, of_node.timestamp_ms) == ("node", "toc:year:2026", 0.5, "t", 5)
+    assert of_node.node
+    assert of_grip.grip
+    assert of_event.event
+    assert (of_node.node.event_count, of_grip.grip.event_id_end, of_event.event.role) == (7, "e2", "user")
+
+
 def test_ids_with_slashes_and_non_ascii_letters_stay_one_part_of_the_path() -> None:
     document = {"session_id": "a/b ł", "messages": []}
     with scripted(Told(body=document)) as server, client_of(server) as memory:

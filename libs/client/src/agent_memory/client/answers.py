@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from agent_memory.client.toc import TimelineMatch
 from agent_memory.contracts.records import Message, TimelineEvent
 
 
@@ -55,11 +56,14 @@ class EventHit(RecordedEvent, frozen=True, kw_only=True):
 
 
 class EventHits(Answered, frozen=True, kw_only=True):
-    """Found events, best first. `total` counts all that match; `next_offset` continues, None: no more."""
+    """Found events, best first; where kinds were named, `matches` instead: nodes, grips and events in one order. `total` counts all
+    that match; `next_offset` continues, None: no more.
+    """
 
-    events: list[EventHit]
+    events: list[EventHit] = []
     total: int
     next_offset: int | None = None
+    matches: list[TimelineMatch] = []
 
 
 class WorkingMemory(Answered, frozen=True, kw_only=True):

@@ -9,21 +9,8 @@ from agent_memory.client import timeline
 from agent_memory.client.errors import NotFound, SerializationFailed
 from agent_memory.client.exchange import exchange, fetch, new_key
 from agent_memory.client.program import Caller, Program, Request, params, path
-from agent_memory.client.toc import (
-    BrowseTocResult,
-    Event,
-    EventRole,
-    EventType,
-    ExpandGripResult,
-    Grip,
-    GripSpan,
-    JobResult,
-    JobStatus,
-    SchedulerStatus,
-    TocBullet,
-    TocLevel,
-    TocNode,
-)
+from agent_memory.client.records import event_of, grip_of, job_of, node_of
+from agent_memory.client.toc import BrowseTocResult, Event, ExpandGripResult, SchedulerStatus, TocNode
 from agent_memory.contracts import jobs, toc
 from agent_memory.contracts.records import TimelineEvent
 
@@ -68,7 +55,7 @@ def get_toc_root(caller: Caller, *, min_position: int | None = None) -> Program[
     """The years, most recent first."""
     query = params(min_position=min_position, **caller.scope(None, None))
     answer = yield from fetch(Request(method="GET", path="/v1/timeline/root", params=query), caller.retry, Nodes)
-    return [_node(node) for node in answer.nodes]
+    return [node_of(node) for node in answer.nodes]
 
 
 def get_node(
@@ -78,7 +65,7 @@ def get_node(
     query = params(version=version, min_position=min_position, **caller.scope(None, None))
     request = Request(method="GET", path=path("v1", "timeline", "nodes", node_id), params=query)
     try:
-        return _node((yield from fetch(request, caller.retry, toc.TocNode)))
+        return node_of((yield from fetch(request, caller.retry, toc.TocNode)))
     except NotFound:
         return None
 
@@ -91,7 +78,7 @@ def browse_toc(
     request = Request(method="GET", path=path("v1", "timeline", "nodes", parent_id, "children"), params=query)
     page = yield from fetch(request, caller.retry, Nodes)
     more = page.continuation_token
-    return BrowseTocResult(children=[_node(node) for node in page.nodes], continuation_token=more, has_more=more is not None)
+    return BrowseTocResult(children=[node_of(node) for node in page.nodes], continuation_token=more, has_more=more is not None)
 
 
 def expand_grip(
@@ -105,17 +92,17 @@ def expand_grip(
     except NotFound:
         return ExpandGripResult()
     return ExpandGripResult(
-        grip=_grip(found.grip),
-        events_before=[_event(event) for event in found.events_before],
-        excerpt_events=[_event(event) for event in found.excerpt_events],
-        events_after=[_event(event) for event in found.events_after],
+        grip=grip_of(found.grip),
+        events_before=[event_of(event) for event in found.events_before],
+        excerpt_events=[event_of(event) for event in found.excerpt_events],
+        events_after=[event_of(event) for event in found.events_after],
     )
 
 
 def get_scheduler_status(caller: Caller) -> Program[SchedulerStatus]:
     """Whether any scheduler runs, and how each job is doing."""
     told = yield from fetch(Request(method="GET", path="/v1/scheduler"), caller.retry, jobs.SchedulerStatus)
-    return SchedulerStatus(scheduler_running=told.scheduler_running, jobs=[_job(job) for job in told.jobs])
+    return SchedulerStatus(scheduler_running=told.scheduler_running, jobs=[job_of(job) for job in told.jobs])
 
 
 def pause_job(caller: Caller, job_name: str) -> Program[str | None]:
@@ -156,55 +143,3 @@ def _plain(event: AnyEvent) -> TimelineEvent | Mapping[str, Any]:
     except UnicodeEncodeError as error:
         raise SerializationFailed(f"Event cannot be written: {error}") from None
     return {name: value for name in event.__struct_fields__ if (value := getattr(event, name)) is not None}
-
-
-def _event(told: TimelineEvent) -> Event:
-    """Roles that are none of the timeline's own are a user's, as over gRPC."""
-    return Event(
-        event_id=told.event_id,
-        session_id=told.session_id,
-        timestamp_ms=told.timestamp_ms,
-        event_type=EventType(told.event_type),
-        role=next((role for role in EventRole if role == told.role), EventRole.USER),
-        text=told.text,
-        metadata=told.metadata,
-        agent=told.agent,
-    )
-
-
-def _node(told: toc.TocNode) -> TocNode:
-    return TocNode(
-        node_id=told.node_id,
-        level=TocLevel(told.level),
-        title=told.title,
-        summary=told.summary,
-        bullets=[TocBullet(text=bullet.text, grip_ids=list(bullet.grip_ids)) for bullet in told.bullets],
-        keywords=list(told.keywords),
-        child_node_ids=list(told.child_node_ids),
-        start_time_ms=told.start_time_ms,
-        end_time_ms=told.end_time_ms,
-        version=told.version,
-        event_count=told.events,
-        session_count=told.sessions,
-        session_id=told.session_id,
-        parent_node_id=told.parent_node_id,
-    )
-
-
-def _grip(told: toc.Grip) -> Grip:
-    return Grip(
-        grip_id=told.grip_id,
-        excerpt=told.excerpt,
-        event_id_start=told.event_id_start,
-        event_id_end=told.event_id_end,
-        timestamp_ms=told.timestamp_ms,
-        source=told.source,
-        spans=[GripSpan(event_id=span.event_id, start=span.start, end=span.end) for span in told.spans],
-        session_id=told.session_id,
-        node_id=told.node_id,
-    )
-
-
-def _job(told: jobs.JobStatus) -> JobStatus:
-    named = {field: getattr(told, field) for field in JobStatus.__struct_fields__ if field != "last_result"}
-    return JobStatus(**named, last_result=JobResult(told.last_result or "unspecified"))

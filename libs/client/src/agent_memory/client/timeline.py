@@ -11,7 +11,8 @@ from agent_memory.client.answers import EventHits, EventOutcome, EventPage, Reco
 from agent_memory.client.errors import InvalidRequest
 from agent_memory.client.exchange import exchange, fetch, new_key, read
 from agent_memory.client.program import Caller, Program, Request, params
-from agent_memory.contracts.queries import SearchMode
+from agent_memory.client.records import Match, match_of
+from agent_memory.contracts.queries import SearchMode, TimelineKind
 from agent_memory.contracts.records import TimelineEvent
 
 MAX_EVENTS = 1_000
@@ -22,6 +23,14 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 Time = datetime | int | str
 """A point in time: a datetime, UTC milliseconds, or ISO 8601."""
+
+
+class Matches(msgspec.Struct, frozen=True, kw_only=True):
+    """A page of found nodes, grips and events as the API writes it."""
+
+    matches: list[Match]
+    total: int
+    next_offset: int | None = None
 
 
 def record_events(
@@ -86,6 +95,7 @@ def search_timeline(
     text: str,
     *,
     mode: SearchMode = "hybrid",
+    kinds: Sequence[TimelineKind] | None = None,
     session_id: str | None = None,
     from_: Time | None = None,
     to: Time | None = None,
@@ -95,9 +105,12 @@ def search_timeline(
     user_id: str | None = None,
     min_position: int | None = None,
 ) -> Program[EventHits]:
-    """Events that mean (semantic), say (keyword), or both (hybrid) what the text does, best first. Raises InvalidRequest."""
+    """Events that mean (semantic), say (keyword), or both (hybrid) what the text does, best first. With `kinds` (node, grip, event;
+    an empty list: all) what is found of them, as `matches`. Raises InvalidRequest.
+    """
     body: dict[str, Any] = {"text": text, "mode": mode, "limit": limit, "offset": offset, **caller.scope(namespace, user_id)}
     body |= {"session_id": session_id} if session_id is not None else {}
+    body |= {"kinds": list(kinds)} if kinds is not None else {}
     body |= {name: time_text(value) for name, value in (("from", from_), ("to", to)) if value is not None}
     request = Request(
         method="POST",
@@ -105,7 +118,10 @@ def search_timeline(
         params=params(min_position=min_position),
         body=msgspec.json.encode(body),
     )
-    return (yield from fetch(request, caller.retry, EventHits))
+    if kinds is None:
+        return (yield from fetch(request, caller.retry, EventHits))
+    found = yield from fetch(request, caller.retry, Matches)
+    return EventHits(total=found.total, next_offset=found.next_offset, matches=[match_of(match) for match in found.matches])
 
 
 def counted_from(error: InvalidRequest, first: int) -> InvalidRequest:

@@ -4,7 +4,7 @@ from typing import Any
 
 import msgspec
 
-from agent_memory.client.answers import EventHits, Memory, MemoryHit, Prompt, WorkingMemory
+from agent_memory.client.answers import EventHit, Memory, MemoryHit, Prompt, WorkingMemory
 from agent_memory.client.toc import Event, Grip, TocNode
 
 
@@ -69,9 +69,12 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
     created: bool
 
 
-class FoundEvents(EventHits, frozen=True, kw_only=True):
-    """What was said, best first. `note`: what may be missing."""
+class FoundEvents(msgspec.Struct, frozen=True, kw_only=True):
+    """What was said, best first. `total` counts all that match; `next_offset` continues. `note`: what may be missing."""
 
+    events: list[EventHit]
+    total: int
+    next_offset: int | None = None
     note: str | None = None
 
 
