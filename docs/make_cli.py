@@ -5,7 +5,7 @@ import sys
 from collections.abc import Iterator
 from enum import Enum
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import typer
 
@@ -67,7 +67,7 @@ def _command(title: str, command: Any, level: int = 3) -> Iterator[str]:
     yield from (f"{'#' * level} {title}", "")
     yield from _paragraphs(command.help or "")
     inner = getattr(command, "commands", None)
-    if inner is None:
+    if inner is None or command.invoke_without_command:
         yield from ("```", " ".join([title, *_usage(command)]), "```", "")
     if rows := list(_options(command)):
         yield from (*rows, "")
@@ -106,6 +106,7 @@ def _names(one: Any) -> str:
 
 def _kind(one: Any) -> str:
     kind = one.type_descriptor.annotation
+    kind = get_args(kind)[0] if get_origin(kind) is list else kind
     if isinstance(kind, type) and issubclass(kind, Enum):
         return "\\|".join(member.value for member in kind)
     if choices := get_args(kind):

@@ -26,6 +26,7 @@ class SmallTimeline(MemoryServiceServicer):
         self.jobs: dict[str, pb.JobStatusProto] = {}
         self.failures: list[tuple[grpc.StatusCode, str]] = []
         self.called: list[tuple[str, dict[str, str]]] = []
+        self.searched: list[pb.SearchTimelineRequest] = []
         self.without: set[str] = set()
         self.stuck = False
         self.refuses: Callable[[pb.Event], bool] = lambda event: False
@@ -96,13 +97,18 @@ class SmallTimeline(MemoryServiceServicer):
 
     def SearchTimeline(self, request: pb.SearchTimelineRequest, context: grpc.ServicerContext) -> pb.SearchTimelineResponse:
         self._enter("SearchTimeline", context)
-        found = [event for event in self.events.values() if request.query in event.text]
-        return pb.SearchTimelineResponse(
-            matches=[
-                pb.TimelineMatch(kind="event", id=event.event_id, score=1.0, text=event.text, event=event)
-                for event in found[: request.limit]
-            ]
-        )
+        self.searched.append(request)
+        nodes = [
+            pb.TimelineMatch(kind="node", id=node.node_id, score=1.0, text=node.summary, node=node) for node in self.nodes.values()
+        ]
+        events = [
+            pb.TimelineMatch(
+                kind="event", id=event.event_id, score=0.5, text=event.text, timestamp_ms=event.timestamp_ms, event=event
+            )
+            for event in self.events.values()
+        ]
+        found = [one for one in nodes + events if request.query in one.text and (not request.kinds or one.kind in request.kinds)]
+        return pb.SearchTimelineResponse(matches=found[: request.limit])
 
     def GetSchedulerStatus(self, request: Any, context: grpc.ServicerContext) -> pb.GetSchedulerStatusResponse:
         self._enter("GetSchedulerStatus", context)

@@ -47,7 +47,10 @@ def run(app: Callable[..., Any], arguments: list[str], program: str, *, debug: b
 
 def _add(app: typer.Typer, spec: CommandSpec, *, imported: bool) -> None:
     target = _load(spec.target) if imported else _not_imported
-    if isinstance(target, typer.Typer):
+    if isinstance(target, typer.Typer) and target.info.invoke_without_command is True:
+        # It does something by itself, and says what.
+        app.add_typer(target, name=spec.name, hidden=spec.hidden)
+    elif isinstance(target, typer.Typer):
         app.add_typer(target, name=spec.name, help=spec.help, hidden=spec.hidden)
     else:
         app.command(spec.name, help=None if imported else spec.help, hidden=spec.hidden)(target)

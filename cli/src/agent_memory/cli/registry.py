@@ -44,7 +44,7 @@ COMMANDS = (
     ),
     CommandSpec("events", "agent_memory.cli.events:app", "See what the log holds."),
     CommandSpec("dead-letters", "agent_memory.cli.dead_letters:app", "Messages that were given up: look, send again, drop."),
-    CommandSpec("timeline", "agent_memory.cli.timeline:timeline", "Print the table of contents as a tree, down to the words."),
+    CommandSpec("timeline", "agent_memory.cli.timeline:app", "Print the table of contents as a tree, down to the words; search."),
     CommandSpec("scheduler", "agent_memory.cli.scheduler:app", "Background jobs: how they do, pause, resume, run now."),
     CommandSpec("mcp", "agent_memory.cli.mcp:mcp", "Serve MCP to agents: over stdio, sse or streamable-http."),
     CommandSpec("hooks", "agent_memory.cli.hooks.commands:app", "Record what coding agents do: install hooks, deliver what waits."),

@@ -1,10 +1,8 @@
-"""`agent-memory timeline`: the table of contents as a tree."""
+"""`agent-memory timeline`: the table of contents as a tree; what it has beside that are commands of their own."""
 
 import io
-import os
 import re
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,22 +11,23 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 from rich.tree import Tree
+from typer.core import TyperGroup
 
-from agent_memory.cli.daemon.context import Context, Endpoint, timeline_at
+from agent_memory.cli.daemon.context import Endpoint
 from agent_memory.cli.output import AsJson, CommandError, console, print_json
-from agent_memory.cli.server import Url, server_at
+from agent_memory.cli.server import Url
+from agent_memory.cli.timeline_door import Config, Namespace, User, timeline_of
+from agent_memory.cli.timeline_search import search
 from agent_memory.client.toc import TocLevel, TocNode
 
 if TYPE_CHECKING:
-    from agent_memory.client import SyncMemoryClient
-    from agent_memory.client.grpc_clients import SyncTimelineClient
-
-    Timeline = SyncMemoryClient | SyncTimelineClient
+    from agent_memory.cli.timeline_door import Timeline
 
 PAGE = 100
 LEVELS = 5
 WIDEST_PICTURE = 132
 """Columns; what is longer is wrapped, as a terminal would."""
+_NO_NODE = ""
 _MEASURE = Console(width=100_000, color_system=None)
 _FROM_ELSEWHERE = re.compile(r",\s*url\([^)]*\) format\([^)]*\)")
 """Fonts that a viewer would load from the network; those of its machine do as well."""
@@ -41,7 +40,32 @@ class Branch(msgspec.Struct, frozen=True, kw_only=True):
     children: list["Branch"] = []
 
 
+class NodeOrCommand(TyperGroup):
+    """A group that takes its first word for a command where it is the name of one; else everything is its own, in any order."""
+
+    allow_interspersed_args = True
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Also the words of a command are handed on unread."""
+        if args and args[0] in self.commands:
+            return super().parse_args(ctx, [_NO_NODE, "--", *args])
+        rest = super().parse_args(ctx, args)
+        if (named := ctx.params["node_id"]) in self.commands:
+            ctx.fail(f"options of '{named}' come after it: {ctx.command_path} {named} …")
+        return rest
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Its own parameters; none where the way to one of its commands is told."""
+        return super().get_params(ctx) if ctx.command is self else []
+
+
+app = typer.Typer(cls=NodeOrCommand, invoke_without_command=True, subcommand_metavar="| COMMAND [ARGS]...")
+app.command()(search)
+
+
+@app.callback()
 def timeline(
+    context: typer.Context,
     node_id: Annotated[
         str | None, typer.Argument(metavar="NODE", help="Where to begin: toc:month:2026-01. Default: the years.")
     ] = None,
@@ -49,9 +73,9 @@ def timeline(
     titles: Annotated[bool, typer.Option("--titles", help="Titles and keywords only, no summaries and bullets.")] = False,
     url: Url = None,
     endpoint: Endpoint = None,
-    namespace: Annotated[str | None, typer.Option("--namespace", "-n", help="Whose timeline: the namespace.")] = None,
-    user_id: Annotated[str | None, typer.Option("--user-id", "-u", help="Whose timeline: the user.")] = None,
-    config: Annotated[Path | None, typer.Option("--config", "-c", help="Config file of memory-daemon.")] = None,
+    namespace: Namespace = None,
+    user_id: User = None,
+    config: Config = None,
     svg: Annotated[Path | None, typer.Option("--svg", metavar="FILE", help="Draw it into this file, as a picture.")] = None,
     as_json: AsJson = False,
 ) -> None:
@@ -60,13 +84,9 @@ def timeline(
     Asked over HTTP where --url or AGENT_MEMORY_URL names a server, else over gRPC. Exit code 1 when there is no such node, 3 when
     nobody answers.
     """
-    here = Context(environment=os.environ, file=config)
-    settings = here.given(endpoint=endpoint, namespace=namespace, user_id=user_id)
-    over_http = url or (os.environ.get("AGENT_MEMORY_URL") and not settings.endpoint)
-    reached: AbstractContextManager[Timeline] = (
-        server_at(url, namespace=settings.namespace, user_id=settings.user_id) if over_http else timeline_at(settings, os.environ)
-    )
-    with reached as client:
+    if context.invoked_subcommand:
+        return
+    with timeline_of(namespace, user_id, url=url, endpoint=endpoint, config=config) as client:
         branches = [branch(client, node, depth) for node in beginnings(client, node_id)]
     if svg:
         _draw([tree_of(one, titles=titles) for one in branches], svg)
