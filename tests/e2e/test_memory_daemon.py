@@ -143,7 +143,7 @@ def test_the_stores_are_looked_after(daemon: Daemon) -> None:
         "admin", "--db-path", str(daemon.home / "elsewhere"), "rebuild-toc", "--dry-run", "--from-date", "2026-01-01"
     )
     assert preview.returncode == 0, preview.stderr
-    assert daemon.run("admin", "rebuild-toc", "--from-date", "soon").returncode == 1
+    assert daemon.run("admin", "rebuild-toc", "--from-date", "soon").returncode == 2
 
 
 def test_a_foreground_daemon_stops_when_told(tmp_path: Path) -> None:

@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from agent_memory.cli.config import lines_of, unknown
+from agent_memory.cli.daemon.main import main as memory_daemon
+from agent_memory.cli.main import main
 from agent_memory.cli.old_tasks import known_paths, task_of, value_of
 from agent_memory.cli.registry import COMMANDS
 from agent_memory.embedded.processes import until
@@ -53,6 +55,20 @@ def test_every_command_tells_what_it_is_for(typed: Typed, name: str) -> None:
 def test_names_with_underscores_are_understood(typed: Typed) -> None:
     for name in ("rebuild_index", "schedule_task", "task_worker", "dead_letters"):
         assert typed(name, "--help").code == 0
+
+
+@pytest.mark.parametrize("day", ["2026-13-01", "2026-02-30", "soon", "20260101x", "2026-1-1T00:00"])
+@pytest.mark.parametrize(("program", "command"), [(main, ["rebuild-toc"]), (memory_daemon, ["admin", "rebuild-toc"])])
+def test_a_day_that_is_none_is_wrong_usage_also_where_nothing_runs(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, program: Any, command: list[str], day: str
+) -> None:
+    monkeypatch.setenv("AGENT_MEMORY_HOME", str(tmp_path))
+    with pytest.raises(SystemExit) as ended:
+        program([*command, "--from-date", day])
+    assert (ended.value.code, capsys.readouterr()) == (
+        2,
+        ("", f"error: --from-date {day!r} is no date\n  hint: --from-date takes YYYY-MM-DD, such as 2026-01-31\n"),
+    )
 
 
 def test_a_wrong_command_and_a_wrong_option_are_wrong_usage(typed: Typed) -> None:

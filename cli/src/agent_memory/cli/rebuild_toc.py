@@ -4,7 +4,8 @@ import asyncio
 import os
 import time
 from collections.abc import AsyncIterator
-from datetime import datetime
+from datetime import date, datetime
+from datetime import time as clock
 from typing import Annotated
 
 import msgspec
@@ -15,6 +16,7 @@ from agent_memory.cli.loading.summary import meter
 from agent_memory.cli.output import CommandError
 from agent_memory.cli.reach import Servers, servers
 from agent_memory.contracts.errors import Conflict
+from agent_memory.contracts.records import to_milliseconds
 from agent_memory.eventlog.connect import Connections
 from agent_memory.eventlog.reader import LogReader
 from agent_memory.readmodels import contents
@@ -45,10 +47,11 @@ def rebuild_toc(
     The next one is made beside the live one and swapped in: readers notice nothing. With --from-date, events from that day on are
     taken into the live one again, which mends what is missing.
     """
+    day = day_of(from_date)
     settings = load(os.environ)
     zones = zones_of(settings.timeline_timezone, settings.timeline_timezones)
     try:
-        done = asyncio.run(rebuilt(servers(os.environ), zones, since_ms=_since(from_date, zones), dry_run=dry_run))
+        done = asyncio.run(rebuilt(servers(os.environ), zones, since_ms=_since(day, zones), dry_run=dry_run))
     except Conflict as error:
         raise CommandError(error.detail, hint="wait until it is done") from error
     if as_json:
@@ -94,11 +97,18 @@ async def rebuilt(where: Servers, zones: Zoned, *, since_ms: int | None, dry_run
         await connections.close()
 
 
-def _since(day: str, zones: Zoned) -> int | None:
-    if not day:
+def day_of(text: str) -> date | None:
+    """The day of --from-date; None where it was not given. Raises CommandError (code 2)."""
+    if not text:
         return None
     try:
-        moment = datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=zones.default)
+        return datetime.strptime(text, "%Y-%m-%d").date()
     except ValueError:
-        raise CommandError(f"{day!r} is no date", hint="--from-date takes YYYY-MM-DD, such as 2026-01-31") from None
-    return round(moment.timestamp() * 1000)
+        hint = "--from-date takes YYYY-MM-DD, such as 2026-01-31"
+        raise CommandError(f"--from-date {text!r} is no date", hint=hint, code=2) from None
+
+
+def _since(day: date | None, zones: Zoned) -> int | None:
+    if day is None:
+        return None
+    return to_milliseconds(datetime.combine(day, clock.min, zones.default))[0]

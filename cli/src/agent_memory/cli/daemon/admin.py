@@ -16,7 +16,7 @@ from agent_memory.cli.daemon.pidfile import find_running
 from agent_memory.cli.daemon.stats import FAMILIES, Stats, compact, stats
 from agent_memory.cli.output import AsJson, CommandError
 from agent_memory.cli.reach import Servers, servers
-from agent_memory.cli.rebuild_toc import rebuild_toc
+from agent_memory.cli.rebuild_toc import day_of, rebuild_toc
 
 app = typer.Typer(no_args_is_help=True, help="Administrative commands for database maintenance.")
 
@@ -64,6 +64,8 @@ def rebuild_toc_(
     as_json: AsJson = False,
 ) -> None:
     """Rebuild TOC from raw events, with the summaries that are recorded; no model is asked."""
+    # What is typed wrong is told, whether or not anything runs.
+    day_of(from_date)
     _where()
     rebuild_toc(from_date=from_date, dry_run=dry_run, as_json=as_json)
 
