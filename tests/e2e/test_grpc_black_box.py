@@ -109,6 +109,8 @@ def test_of_many_that_send_one_event_at_once_one_is_told_that_it_is_new(service:
         ("BrowseToc", {}, "parent_id is required"),
         ("ExpandGrip", {}, "grip_id is required"),
         ("SearchTimeline", {}, "query is required"),
+        ("SearchTimeline", {"query": "x", "kinds": ["node", "year"]}, "kinds are any of node, grip, event"),
+        ("SearchTimeline", {"query": "x", "mode": "fuzzy"}, "mode is one of hybrid, semantic, keyword"),
         ("GetEvents", {"cursor": "nonsense"}, "cursor"),
     ],
 )
@@ -221,13 +223,106 @@ def test_children_come_page_by_page_and_a_strange_token_begins_anew(service: Ref
         assert service.call("BrowseToc", {**asked, "continuation_token": token}, **seen)["children"] == page["children"]
 
 
-def test_search_finds_what_was_said(service: Reflected, scope: dict[str, str]) -> None:
+def found(service: Reflected, scope: dict[str, str], text: str = "double bookings", **asked: Any) -> list[dict[str, Any]]:
+    matches: list[dict[str, Any]] = service.call("SearchTimeline", {"query": text, **asked}, **scope).get("matches", [])
+    return matches
+
+
+@pytest.fixture(scope="module")
+def told(address: str) -> dict[str, str]:
+    """The scope of a conversation about which everything is written, and can be found."""
+    scope, service = {"x_namespace": next(names), "x_user_id": "ana"}, Reflected(address)
     position = talk(service, scope)
-    seen = {**scope, "x_memory_min_position": str(position)}
-    found = service.call("SearchTimeline", {"query": "exclusion constraint", "mode": "keyword", "kinds": ["event"]}, **seen)[
-        "matches"
-    ]
-    assert {one["id"] for one in found} == {"e3", "e4"}
+    seen: list[dict[str, Any]] = []
+
+    def settled() -> bool:
+        before, seen[:] = list(seen), found(service, scope, mode="semantic", kinds=["node", "grip"], limit=100)
+        levels = {one["node"]["level"] for one in seen if one["kind"] == "node"}
+        return levels == {1, 2, 3, 4, 5} and before == seen and any(one["kind"] == "grip" for one in seen)
+
+    wait_until_now(settled, "nodes of all levels and grips are found", timeout=60)
+    found(service, {**scope, "x_memory_min_position": str(position)})
+    service.close()
+    return scope
+
+
+def test_search_finds_nodes_by_what_is_written_grips_by_their_words_and_events(service: Reflected, told: dict[str, str]) -> None:
+    said = found(service, told, "exclusion constraint", mode="keyword", kinds=["event"])
+    assert {one["id"] for one in said} == {"e3", "e4"}
+    everything = found(service, told, limit=100)
+    assert everything == found(service, told, limit=100, kinds=["event", "grip", "node"], mode="hybrid"), "all is what is usual"
+    assert {one["kind"] for one in everything} == {"node", "grip", "event"}
+    assert all(set(one) & {"node", "grip", "event"} == {one["kind"]} and 0 <= one.get("score", 0) <= 1 for one in everything)
+    texts = {f"e{number}": text for number, (_, text) in enumerate(TALK)}
+    for one in everything:
+        if one["kind"] == "event":
+            assert (one["text"], one["event"]["event_id"]) == (texts[one["id"]], one["id"])
+        elif one["kind"] == "grip":
+            pieces = [texts[span["event_id"]][span.get("start", 0) : span["end"]] for span in one["grip"]["spans"]]
+            assert (" ".join(pieces), one["grip"]["grip_id"]) == (one["text"], one["id"])
+        else:
+            assert (one["node"]["summary"], one["node"]["node_id"]) == (one["text"], one["id"])
+    for kind in ("node", "grip", "event"):
+        alone = found(service, told, kinds=[kind], limit=100)
+        assert {one["kind"] for one in alone} == {kind}
+        assert [one["id"] for one in alone] == [one["id"] for one in everything if one["kind"] == kind], "each order stays as it is"
+    assert found(service, {**told, "x_user_id": "ben"}) == []
+
+
+def test_search_keeps_to_a_time_both_ends_included_and_to_a_session(service: Reflected, told: dict[str, str]) -> None:
+    middle = {"from_timestamp_ms": JANUARY_30 + 60_000, "to_timestamp_ms": JANUARY_30 + 180_000, "mode": "semantic"}
+    assert {one["id"] for one in found(service, told, kinds=["event"], **middle)} == {"e1", "e2", "e3"}
+    (grip, *_) = found(service, told, mode="semantic", kinds=["grip"])
+    at = int(grip["timestamp_ms"])
+    now = found(service, told, mode="semantic", kinds=["grip"], from_timestamp_ms=at, to_timestamp_ms=at)
+    assert grip["id"] in {one["id"] for one in now}
+    assert {int(one["timestamp_ms"]) for one in now} == {at}
+    later = found(service, told, mode="semantic", from_timestamp_ms=JANUARY_30 + 3_600_000)
+    assert {one["node"]["level"] for one in later} == {1, 2, 3, 4}, "the segment has ended, its day has not"
+    for bounds in (
+        {"to_timestamp_ms": JANUARY_30 - 40 * 86_400_000},
+        {"from_timestamp_ms": 2**63 - 1},
+        {"to_timestamp_ms": -(2**63)},
+    ):
+        assert found(service, told, **bounds) == []
+    assert len(found(service, told, kinds=["event"], mode="semantic", from_timestamp_ms=-(2**63), to_timestamp_ms=2**63 - 1)) == 5
+    of_session = found(service, told, mode="semantic", kinds=["node"], session_id="s")
+    assert [one["node"]["level"] for one in of_session] == [5]
+    assert found(service, told, session_id="another") == []
+
+
+def test_search_gives_as_many_as_are_asked_for(service: Reflected, told: dict[str, str]) -> None:
+    many = found(service, told, mode="semantic", limit=100)
+    assert len(many) > 10
+    assert found(service, told, mode="semantic", limit=3) == many[:3]
+    for limit in (0, -5):
+        assert found(service, told, mode="semantic", limit=limit) == many[:10]
+    assert found(service, told, mode="semantic", limit=2**31 - 1) == many
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"kinds": []},
+        {"kinds": ["node", "grip"], "mode": "semantic", "limit": 4},
+        {"kinds": ["grip", "event"], "mode": "keyword", "session_id": "s"},
+        {"kinds": ["event"], "from": JANUARY_30 + 60_000, "to": JANUARY_30 + 180_000},
+    ],
+)
+def test_search_answers_the_same_over_http(stack: Stack, service: Reflected, told: dict[str, str], asked: dict[str, Any]) -> None:
+    renamed = {"from": "from_timestamp_ms", "to": "to_timestamp_ms"}
+    body = {"text": "double bookings", "namespace": told["x_namespace"], "user_id": told["x_user_id"], **asked}
+
+    def over_http() -> list[tuple[Any, ...]]:
+        matches = httpx.post(f"{stack.http_urls[0]}/v1/timeline/search", json=body, timeout=30).raise_for_status().json()["matches"]
+        return [(one["kind"], one["id"], round(one["score"], 4), one["text"], one["timestamp_ms"]) for one in matches]
+
+    def over_grpc() -> list[tuple[Any, ...]]:
+        matches = found(service, told, **{renamed.get(name, name): value for name, value in asked.items()})
+        return [(one["kind"], one["id"], round(one.get("score", 0), 4), one["text"], int(one["timestamp_ms"])) for one in matches]
+
+    # What is written may change once more between the two.
+    wait_until_now(lambda: over_http() == over_grpc() != [], "both doors answer the same", timeout=30)
 
 
 def test_scopes_are_apart(service: Reflected, scope: dict[str, str]) -> None:
