@@ -23,6 +23,8 @@ COMMANDS = (
     CommandSpec(
         "export", "agent_memory.cli.exports:export", "Write everything, or one namespace or user, as a bundle to restore elsewhere."
     ),
+    CommandSpec("backup", "agent_memory.cli.backups.commands:backup", "Copy the whole log into one file, of one moment."),
+    CommandSpec("restore", "agent_memory.cli.backups.commands:restore", "Put a backup in the place of the log."),
     CommandSpec("demo", "agent_memory.cli.demo:demo", "Start everything, import a sample history, search it, stop again."),
     CommandSpec("search", "agent_memory.cli.search:search", "Search long-term memories."),
     CommandSpec("delete", "agent_memory.cli.delete:app", "Delete long-term memories, or the working memory of a session."),

@@ -1,5 +1,5 @@
 """Schema of the event log, step by step. `upgrade(url)` brings a database to the newest step."""
 
-from agent_memory.migrations.upgrade import sqlalchemy_url, upgrade
+from agent_memory.migrations.upgrade import TABLES, migrating, revisions, sqlalchemy_url, step_to, upgrade
 
-__all__ = ["sqlalchemy_url", "upgrade"]
+__all__ = ["TABLES", "migrating", "revisions", "sqlalchemy_url", "step_to", "upgrade"]

@@ -15,9 +15,10 @@ from agent_memory.embedded.redis import prepare_redis, redis_is_ready, redis_lau
 
 
 class ServerUrls(msgspec.Struct, frozen=True, kw_only=True):
-    """Where the two servers answer. `admin_url` leads to a database from which others are created."""
+    """Where the two servers answer. `admin_url` leads to a database from which others are created, `database_url` to the log's."""
 
     admin_url: str
+    database_url: str
     redis_url: str
 
 
@@ -33,7 +34,7 @@ def running_servers(folder: Path, environment: Mapping[str, str]) -> Iterator[Se
         try:
             _await(lambda: postgres_is_ready(postgres), launches[0])
             _await(lambda: redis_is_ready(redis), launches[1])
-            yield ServerUrls(admin_url=postgres.admin_url, redis_url=redis.url)
+            yield ServerUrls(admin_url=postgres.admin_url, database_url=postgres.url, redis_url=redis.url)
         finally:
             stop(processes)
 

@@ -1,0 +1,1 @@
+"""A copy of the whole log in one file, and the way back."""
