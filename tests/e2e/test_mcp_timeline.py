@@ -70,6 +70,24 @@ async def written_about(client: Connection) -> dict[str, Any]:
     return found
 
 
+async def finds_what_is_written(client: Connection, segment: dict[str, Any]) -> None:
+    """Nodes and grips are found, and lead on to where they stand."""
+
+    async def searched() -> bool:
+        everything = (await client.ask("search_timeline", text="double bookings", mode="semantic", kinds=[], limit=100))["matches"]
+        return {"node", "grip", "event"} == {one["kind"] for one in everything}
+
+    await wait_until(searched, "what is written is found", 30)
+    found = await client.ask("search_timeline", text="double bookings", mode="semantic", kinds=["node", "grip"], session_id="s/1")
+    assert (found["events"], found["note"], found["total"]) == ([], None, len(found["matches"]))
+    node = next(one for one in found["matches"] if one["kind"] == "node")
+    assert (node["id"], node["node"]["level"]) == (segment["node_id"], "segment")
+    assert (await client.ask("browse_timeline", node_id=node["id"]))["node"]["node_id"] == node["id"]
+    grip = next(one for one in found["matches"] if one["kind"] == "grip")
+    assert (await client.ask("expand_grip", grip_id=grip["id"]))["grip"]["excerpt"] == grip["text"]
+    assert "kinds" in await client.refused("search_timeline", text="x", kinds=["year"])
+
+
 @pytest.mark.parametrize(("make", "transport"), BOTH)
 async def test_a_model_goes_from_the_year_to_the_words(stack: Stack, make: Make, transport: Transport) -> None:
     async with client_of(stack, make, transport, f"walk-{make}") as client:
@@ -99,6 +117,7 @@ async def test_a_model_goes_from_the_year_to_the_words(stack: Stack, make: Make,
         both = await client.ask("search_timeline", text="seat", mode="keyword", **{"from": 1_769_767_200_000})
         assert {event["event_id"] for event in both["events"]} == {"e2", "e3"}
         assert (await client.ask("search_timeline", text="double bookings", session_id="other"))["events"] == []
+        await finds_what_is_written(client, segment)
         assert "there is no node toc:year:1999" in await client.refused("browse_timeline", node_id="toc:year:1999")
         assert "there is no grip" in await client.refused("expand_grip", grip_id="grip:none")
 

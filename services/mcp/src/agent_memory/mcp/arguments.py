@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
-from agent_memory.contracts.queries import SearchMode
+from agent_memory.contracts.queries import SearchMode, TimelineKind
 from agent_memory.contracts.records import EventType, MemoryType, StrategyName
 
 Names = list[str]
@@ -300,6 +300,13 @@ class SearchTimeline(Arguments, frozen=True, kw_only=True):
 
     text: Annotated[str, Meta(description="What to look for, in words.")]
     mode: Mode = "hybrid"
+    kinds: Annotated[
+        list[TimelineKind] | None,
+        Meta(
+            description="event: what was said; node: summaries of years, months, weeks, days and segments; grip: the words "
+            "behind their bullets. An empty list: all. Given, the answer is in `matches`; null: events, in `events`."
+        ),
+    ] = None
     session_id: Annotated[str | None, Meta(description="Only in this conversation.")] = None
     from_: Annotated[str | int | None, Meta(description="Not before: ISO 8601, or UTC milliseconds.")] = msgspec.field(
         default=None, name="from"

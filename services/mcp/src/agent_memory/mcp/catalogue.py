@@ -134,7 +134,9 @@ ADDED = (
         says="""
             Find what was said or done, in the very words, with time, speaker and session: use it for "when did we talk
             about", "what exactly did she say", or when search_long_term_memory has no answer. Narrow with from and to (ISO
-            8601) or one session_id. Facts that were stored are in search_long_term_memory.
+            8601) or one session_id. kinds ["node", "grip"] finds the summaries of browse_timeline and the words behind
+            them: use it for "when was this a topic", then go on with browse_timeline or expand_grip by the id that was
+            found. Facts that were stored are in search_long_term_memory.
         """,
     ),
     ToolSpec(

@@ -47,12 +47,13 @@ async def expand_grip(call: Call, given: arguments.ExpandGrip) -> results.Expand
 
 
 async def search_timeline(call: Call, given: arguments.SearchTimeline) -> results.FoundEvents:
-    """What was said, best first."""
+    """What was said, best first; where kinds are named, what is written about it as well."""
 
     async def ask(memory: MemoryClient, position: int | None) -> EventHits:
         return await memory.search_timeline(
             given.text,
             mode=given.mode,
+            kinds=given.kinds,
             session_id=given.session_id,
             from_=given.from_,
             to=given.to,
@@ -62,7 +63,9 @@ async def search_timeline(call: Call, given: arguments.SearchTimeline) -> result
         )
 
     found, note = await call.read(ask, given.namespace, given.user_id)
-    return results.FoundEvents(events=found.events, total=found.total, next_offset=found.next_offset, note=note)
+    return results.FoundEvents(
+        events=found.events, matches=found.matches, total=found.total, next_offset=found.next_offset, note=note
+    )
 
 
 async def record_event(call: Call, given: arguments.RecordEvent) -> results.Recorded:

@@ -5,7 +5,7 @@ from typing import Any
 import msgspec
 
 from agent_memory.client.answers import EventHit, Memory, MemoryHit, Prompt, WorkingMemory
-from agent_memory.client.toc import Event, Grip, TocNode
+from agent_memory.client.toc import Event, Grip, TimelineMatch, TocNode
 
 
 class Now(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,9 +70,12 @@ class Recorded(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class FoundEvents(msgspec.Struct, frozen=True, kw_only=True):
-    """What was said, best first. `total` counts all that match; `next_offset` continues. `note`: what may be missing."""
+    """What was said, best first; where kinds were named, `matches` instead: nodes, grips and events in one order. `total` counts
+    all that match; `next_offset` continues. `note`: what may be missing.
+    """
 
     events: list[EventHit]
+    matches: list[TimelineMatch] = []
     total: int
     next_offset: int | None = None
     note: str | None = None
