@@ -174,6 +174,10 @@ def test_the_timeline_is_asked_over_http_where_a_server_is_named(typed: Typed, s
     }
     with SyncMemoryClient(stack.http_urls[0], namespace="told") as client:
         client.wait_for(client.record_events([event]).position, projections=["contents"])
+        client.wait_for(client.position, projections=["timeline-index"])
+    asked = ("timeline", "search", "deploy", "-n", "told", "--kind", "event", "--mode", "keyword", "--to", "2026-01-30", "--json")
+    (over_http,), (over_grpc,) = typed(*asked).json, typed(*asked, "-e", f"http://127.0.0.1:{stack.grpc_port}").json
+    assert (over_http["id"], over_http["event"], over_http["text"]) == ("t1", over_grpc["event"], over_grpc["text"])
     (year,) = typed("timeline", "-n", "told", "--json", "--depth", "2").json
     assert (year["node_id"], year["children"][0]["node_id"]) == ("toc:year:2026", "toc:month:2026-01")
     assert typed("timeline", "toc:year:1999", "--url", stack.http_urls[0]).err.startswith("error: Node not found: toc:year:1999\n")
