@@ -7,11 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from redis import Redis
 
 from agent_memory.cli.sample import history
 from agent_memory.embedded.home import Home
 from agent_memory.embedded.reach import erase
 from agent_memory.embedded.supervisor import Stack
+from agent_memory.readmodels.due import AT, HELD
 from support.controls import wait_until_now
 from support.servers import stack_environment, temporary_home
 
@@ -43,7 +45,7 @@ def seen(home: Path, stack: Stack) -> dict[str, Any]:
     contents = command(home, "rebuild-toc", "--dry-run")
     assert contents["same"]
     shown = [(year["title"], year["events"]) for year in years]
-    return {"found": found["memories"], "said": said["events"], "session": session, "years": shown}
+    return {"found": found["memories"], "said": said["events"], "session": session, "years": shown, "digest": contents["digest"]}
 
 
 def record(stack: Stack, home: Path) -> None:
@@ -58,11 +60,13 @@ def record(stack: Stack, home: Path) -> None:
 
 
 def test_everything_is_destroyed_and_comes_back_from_a_backup(tmp_path: Path) -> None:
-    environment = stack_environment(EMBEDDING_MODEL="hash")
+    environment = stack_environment(EMBEDDING_MODEL="hash", TIMELINE_SETTLE_SECONDS="0.1")
     file = tmp_path / "log.backup"
     with temporary_home() as home:
         with Stack(home, environment=environment) as stack:
             record(stack, home)
+            with Redis.from_url(stack.redis_url) as redis:
+                wait_until_now(lambda: not redis.exists(AT, HELD), "nothing is to be written about the contents", timeout=60)
             before = seen(home, stack)
             made = command(home, "backup", str(file))
             refused = command(home, "restore", str(file), code=1)
@@ -75,5 +79,5 @@ def test_everything_is_destroyed_and_comes_back_from_a_backup(tmp_path: Path) ->
     with temporary_home() as home:
         back = command(home, "restore", str(file))
         assert (back["position"], back["rows"]) == (made["position"], made["rows"])
-        with Stack(home, environment=environment) as stack:
+        with Stack(home, environment=environment | {"TIMELINE_SETTLE_SECONDS": "3600"}) as stack:
             assert seen(home, stack) == before
