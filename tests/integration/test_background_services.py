@@ -120,6 +120,9 @@ async def test_a_service_follows_the_log_from_the_bus_and_where_the_bus_is_silen
             return await read(redis) == expected
 
         await wait_until(shown, f"all projections of {service} show it", START_SECONDS)
+        assert [consumer["pending"] for consumer in await redis.xinfo_consumers(EVENTS, projection)] == [0]
+    assert await redis.xinfo_consumers(EVENTS, projection) == []
+    assert await redis.hlen(heartbeat_key(service)) == 0
     await connections.close()
 
 

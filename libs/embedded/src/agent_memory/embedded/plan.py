@@ -50,7 +50,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     working_memory_redis_url: str
     embeddings_url: str
     http_urls: list[str]
-    grpc_port: int
+    grpc_ports: list[int]
     postgres_data: str
 
 
@@ -78,7 +78,7 @@ def make_plan(home: Home, environment: Mapping[str, str], replicas: Mapping[str,
         working_memory_redis_url=settings.working_memory_redis_url,
         embeddings_url=common.get("EMBEDDINGS_URL", ""),
         http_urls=[f"http://{_reachable(settings.host)}:{part.port}" for part, _ in gateways],
-        grpc_port=gateways[0][1].grpc_port if gateways else 0,
+        grpc_ports=[chosen.grpc_port for _, chosen in gateways],
         postgres_data=postgres_data,
     )
 

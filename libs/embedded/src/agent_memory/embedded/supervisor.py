@@ -85,7 +85,12 @@ class Stack:
     @property
     def grpc_port(self) -> int:
         """Where the first gateway answers gRPC."""
-        return self._require_plan().grpc_port
+        return next(iter(self.grpc_ports), 0)
+
+    @property
+    def grpc_ports(self) -> list[int]:
+        """Where each gateway answers gRPC, in the order of `http_urls`; 0 where none does."""
+        return self._require_plan().grpc_ports
 
     @property
     def database_url(self) -> str:
@@ -261,10 +266,11 @@ class Stack:
         )
         if plan is None:
             return state
-        reached = {name: getattr(plan, name) for name in ("database_url", "redis_url", "embeddings_url", "http_urls", "grpc_port")}
+        reached = {name: getattr(plan, name) for name in ("database_url", "redis_url", "embeddings_url", "http_urls")}
         return msgspec.structs.replace(
             state,
             **reached,
+            grpc_port=next(iter(plan.grpc_ports), 0),
             working_memory_redis_url=plan.working_memory_redis_url,
             postgres_data=plan.postgres_data,
         )

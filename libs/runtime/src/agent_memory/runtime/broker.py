@@ -36,6 +36,8 @@ __all__ = [
     "connected",
     "ensure_group",
     "forget_dead_consumers",
+    "give_back",
+    "leave",
     "make_broker",
     "replica_name",
     "subscribe",
@@ -46,6 +48,22 @@ log = structlog.get_logger("broker")
 POLL_MS = 1000
 CLAIM_POLL_MS = 500
 RECONNECT_SECONDS = 0.3
+# At once, because a read that was cut off on this side may be served on the other in between.
+_LEAVE = """
+local held = redis.pcall('XPENDING', KEYS[1], ARGV[1], '-', '+', 1, ARGV[2])
+if held.err then return string.find(held.err, 'NOGROUP', 1, true) and 0 or held end
+if #held > 0 then return 0 end
+redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], ARGV[2])
+return 1
+"""
+_GIVE_BACK = """
+local held = redis.pcall('XPENDING', KEYS[1], ARGV[1], '-', '+', 1000, ARGV[2])
+if held.err then return string.find(held.err, 'NOGROUP', 1, true) and 0 or held end
+for _, entry in ipairs(held) do
+  redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[2], 0, entry[1], 'IDLE', 86400000, 'JUSTID')
+end
+return #held
+"""
 
 
 class Entry(msgspec.Struct, frozen=True):
@@ -106,8 +124,20 @@ class _HealingState(RedisConnectionState):
         return self._client
 
 
+class Place(msgspec.Struct, frozen=True):
+    """What a replica reads a stream as."""
+
+    stream: str
+    group: str
+    consumer: str
+
+
 class HealingBroker(RedisBroker):
-    """A Redis broker whose connection heals."""
+    """A Redis broker whose connection heals. `places`: what its subscribers read as."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.places: list[Place] = []
 
     def _make_connection_state(self, connection_options: dict[str, Any], kwargs: dict[str, Any]) -> _HealingState:
         return _HealingState(connection_options)
@@ -137,7 +167,7 @@ def replica_name(settings: Settings) -> str:
 
 def make_broker(settings: Settings) -> HealingBroker:
     """The broker of a service. Nothing is connected yet. Silent: it would write two lines for every message."""
-    return HealingBroker(settings.redis_url, graceful_timeout=10, logger=None)  # type: ignore[arg-type]
+    return HealingBroker(settings.redis_url, graceful_timeout=10, logger=None)
 
 
 def subscribe(
@@ -165,6 +195,7 @@ def subscribe(
     async def keep_raw(message: Any) -> Any:
         return message.raw_message
 
+    broker.places.append(Place(stream, group, consumer))
     new = StreamSub(stream, group=group, consumer=consumer, batch=True, max_records=batch, polling_interval=POLL_MS)
     left = StreamSub(
         stream, group=group, consumer=consumer, min_idle_time=claim_after_ms, max_records=1, polling_interval=CLAIM_POLL_MS
@@ -192,6 +223,21 @@ async def forget_dead_consumers(redis: Redis, stream: str, group: str, *, idle_m
     gone = 0
     for consumer in await redis.xinfo_consumers(stream, group):
         if consumer["pending"] == 0 and consumer["idle"] > idle_ms:
-            await redis.xgroup_delconsumer(stream, group, consumer["name"])
-            gone += 1
+            gone += await leave(redis, Place(stream, group, consumer["name"]))
     return gone
+
+
+async def leave(redis: Redis, place: Place) -> bool:
+    """Takes a consumer out of its group; whether that was done. Raises redis.RedisError.
+
+    One that still has entries stays, until others have claimed them: Redis would drop them together with their consumer.
+    """
+    return bool(await redis.eval(_LEAVE, 1, place.stream, place.group, place.consumer))
+
+
+async def give_back(redis: Redis, place: Place) -> int:
+    """Has what a consumer still holds (read, never begun) claimed by others at once, not after their patience; how much it was.
+
+    For one that reads no more. Raises redis.RedisError.
+    """
+    return int(await redis.eval(_GIVE_BACK, 1, place.stream, place.group, place.consumer))

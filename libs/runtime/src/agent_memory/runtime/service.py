@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 
 from agent_memory.contracts.streams import heartbeat_key
 from agent_memory.runtime import telemetry
-from agent_memory.runtime.broker import HealingBroker, replica_name
+from agent_memory.runtime.broker import HealingBroker, give_back, leave, replica_name
 from agent_memory.runtime.metrics_server import serve
 from agent_memory.runtime.settings import Settings
 
@@ -60,9 +60,19 @@ async def run(
         for task in running:
             task.cancel()
         await asyncio.gather(*running, return_exceptions=True)
-    with suppress(RedisError, OSError):
-        await redis.hdel(heartbeat_key(service), replica_name(settings))
+    await _leave(redis, service, settings, broker)
     log.info("stopped", service=service)
+
+
+async def _leave(redis: Redis, service: str, settings: Settings, broker: HealingBroker | None) -> None:
+    """Takes this replica off every list. Best effort: whom nobody hears from is forgotten all the same."""
+    try:
+        await redis.hdel(heartbeat_key(service), replica_name(settings))
+        for place in broker.places if broker is not None else ():
+            if not await leave(redis, place) and (left := await give_back(redis, place)):
+                log.info("given back", stream=place.stream, group=place.group, entries=left)
+    except (RedisError, OSError) as error:
+        log.warning("left without a word", service=service, error=f"{type(error).__name__}: {error}")
 
 
 async def heartbeat(redis: Redis, service: str, settings: Settings) -> None:

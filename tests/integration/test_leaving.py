@@ -1,0 +1,77 @@
+"""Who leaves a consumer group takes nothing along: entries that were not acknowledged stay for others to claim."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from redis.asyncio import Redis
+from redis.exceptions import ResponseError
+
+from agent_memory.runtime.broker import Place, ensure_group, forget_dead_consumers, give_back, leave
+
+STREAM, GROUP = "s", "g"
+
+
+@pytest.fixture
+async def redis(redis_url: str) -> AsyncIterator[Redis]:
+    async with Redis.from_url(redis_url, decode_responses=True) as client:
+        await ensure_group(client, STREAM, GROUP)
+        yield client
+
+
+async def take(redis: Redis, consumer: str) -> str:
+    """One new entry, pending at the consumer."""
+    id_ = await redis.xadd(STREAM, {"a": "b"})
+    await redis.xreadgroup(GROUP, consumer, {STREAM: ">"}, count=1)
+    return str(id_)
+
+
+async def consumers(redis: Redis) -> set[str]:
+    return {consumer["name"] for consumer in await redis.xinfo_consumers(STREAM, GROUP)}
+
+
+async def test_a_consumer_that_has_nothing_leaves_and_the_others_stay(redis: Redis) -> None:
+    for name in ("one", "two"):
+        await redis.xack(STREAM, GROUP, await take(redis, name))
+
+    assert await leave(redis, Place(STREAM, GROUP, "one"))
+    assert await consumers(redis) == {"two"}
+
+
+async def test_a_consumer_that_has_an_entry_stays_until_another_has_claimed_it(redis: Redis) -> None:
+    id_ = await take(redis, "one")
+
+    assert not await leave(redis, Place(STREAM, GROUP, "one"))
+    assert await redis.xclaim(STREAM, GROUP, "two", 0, [id_], justid=True) == [id_]
+    assert await leave(redis, Place(STREAM, GROUP, "one"))
+
+
+async def test_what_was_read_and_not_begun_is_given_back_for_others_to_claim_at_once(redis: Redis) -> None:
+    taken = [await take(redis, "one") for _ in range(3)]
+    await redis.xack(STREAM, GROUP, taken[0])
+
+    assert (await redis.xautoclaim(STREAM, GROUP, "two", 60_000, justid=True)) == []
+    assert await give_back(redis, Place(STREAM, GROUP, "one")) == 2
+    assert (await redis.xautoclaim(STREAM, GROUP, "two", 60_000, justid=True)) == taken[1:]
+    pending = await redis.xpending_range(STREAM, GROUP, "-", "+", 10)
+    assert [entry["times_delivered"] for entry in pending] == [1, 1]  # being given back is not an attempt
+
+
+async def test_nobody_is_in_a_group_that_does_not_exist(redis: Redis) -> None:
+    assert not await leave(redis, Place(STREAM, "nobody made it", "one"))
+    assert not await leave(redis, Place("nobody wrote it", GROUP, "one"))
+    assert await give_back(redis, Place("nobody wrote it", GROUP, "one")) == 0
+
+
+async def test_leaving_what_is_no_stream_is_an_error(redis: Redis) -> None:
+    await redis.set("text", "x")
+
+    with pytest.raises(ResponseError, match="WRONGTYPE"):
+        await leave(redis, Place("text", GROUP, "one"))
+
+
+async def test_the_silent_are_forgotten_once_they_have_nothing_left(redis: Redis) -> None:
+    await redis.xack(STREAM, GROUP, await take(redis, "idle"))
+    await take(redis, "busy")
+
+    assert await forget_dead_consumers(redis, STREAM, GROUP, idle_ms=-1) == 1
+    assert await consumers(redis) == {"busy"}
