@@ -9,6 +9,8 @@ from alembic.config import Config
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, text
 
+LOCK_TIMEOUT_MS = 10_000
+"""Whoever writes queues behind a step that waits for its table, so it does not wait for long."""
 MIGRATION_LOCK = 0x616D_6D69
 """Advisory lock that lets one of several starting processes migrate while the others wait."""
 
@@ -24,9 +26,14 @@ def sqlalchemy_url(database_url: str) -> str:
     return database_url
 
 
-def upgrade(database_url: str, revision: str = "head") -> None:
-    """Applies every step that is missing. Safe to call from several processes at once; raises the driver's errors."""
+def upgrade(database_url: str, revision: str = "head", *, lock_timeout_ms: int = LOCK_TIMEOUT_MS) -> None:
+    """Applies every step that is missing. Safe to call from several processes at once; raises the driver's errors.
+
+    A step that gets no lock on a table in time fails, and nothing is changed: it may be tried again.
+    """
     with migrating(database_url) as connection:
+        # Only now: it would hold for the wait behind another process that migrates, too.
+        connection.execute(text("SELECT set_config('lock_timeout', :most, true)"), {"most": f"{lock_timeout_ms}ms"})
         step_to(connection, revision)
 
 
