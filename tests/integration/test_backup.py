@@ -109,6 +109,17 @@ def test_a_schema_that_is_not_known_is_refused_both_ways(database_url: str, type
     assert list(tmp_path.iterdir()) == [file]
 
 
+def test_a_database_of_a_schema_that_is_not_known_is_left_as_it_is(database_url: str, typed: Typed, tmp_path: Path) -> None:
+    file = tmp_path / "log.backup"
+    assert typed("backup", str(file)).code == 0
+    with psycopg.connect(database_url) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    before = everything(database_url)
+    refused = typed("restore", str(file), "--force")
+    assert (refused.code, "schema 9999" in refused.err) == (1, True)
+    assert everything(database_url) == before
+
+
 def test_a_file_that_is_altered_or_cut_off_is_refused_and_nothing_is_touched(
     database_url: str, redis_url: str, typed: Typed, tmp_path: Path
 ) -> None:

@@ -23,7 +23,7 @@ from agent_memory.cli.output import AsJson, CommandError, print_json
 from agent_memory.cli.reach import Servers, servers
 from agent_memory.contracts.errors import Conflict, Refused
 from agent_memory.embedded.home import Home, home_path, is_held
-from agent_memory.embedded.prepare import prepare
+from agent_memory.embedded.prepare import made
 from agent_memory.embedded.servers import running_servers
 from agent_memory.migrations import revisions
 
@@ -123,7 +123,7 @@ def _put(found: Backup, where: Servers, *, force: bool) -> None:
             forget(redis)
 
     try:
-        prepare(where.database_url)
+        made(where.database_url).close()
         with meter(Console(stderr=True)) as bar:
             bar.begin("Restoring", sum(table.bytes for table in found.manifest.tables))
             restored(where.database_url, found, replace=force, show=bar.show, forget=forgotten)

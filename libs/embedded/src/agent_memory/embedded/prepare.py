@@ -15,17 +15,23 @@ from psycopg import sql
 
 def prepare(database_url: str) -> None:
     """Makes and migrates the database; raises the driver's errors. Safe to call from several processes at once."""
+    with made(database_url) as connection:
+        if is_newest(connection):
+            return
+    migrate(database_url)
+
+
+def made(database_url: str) -> psycopg.Connection[tuple[object, ...]]:
+    """A connection to the database, which is made empty when the server does not have it. Raises the driver's errors."""
     parts = urlsplit(database_url)
     try:
-        with psycopg.connect(database_url, connect_timeout=10) as connection:
-            if is_newest(connection):
-                return
+        return psycopg.connect(database_url, connect_timeout=10)
     except psycopg.OperationalError as error:
         if "does not exist" not in str(error):
             raise
         with psycopg.connect(urlunsplit(parts._replace(path="/postgres")), autocommit=True) as admin:
             admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(parts.path.lstrip("/"))))
-    migrate(database_url)
+    return psycopg.connect(database_url, connect_timeout=10)
 
 
 def is_newest(connection: psycopg.Connection[tuple[object, ...]]) -> bool:
