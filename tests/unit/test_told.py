@@ -1,42 +1,54 @@
-"""Being told to stop by a signal."""
+"""What a transcript tells that hooks recorded already: the same words by the same speaker about the same time."""
 
-import subprocess
-import sys
-import threading
+from typing import Any
 
-from agent_memory.embedded.told import Told
+import pytest
 
-# Asks all the time, so that nearly every signal comes in the midst of a wait.
-INTERRUPTED_WAITS = """
-import signal
-from agent_memory.embedded.told import Told
+from agent_memory.cli.loading.told import NEAR_MS, Recorded
+from agent_memory.contracts.records import TimelineEvent
 
-for _ in range(100):
-    told = Told()
-    told.on((signal.SIGALRM,))
-    signal.setitimer(signal.ITIMER_REAL, 0.0005)
-    while not told.wait(0):
-        pass
-print("told each time")
-"""
+AT = 1_769_774_400_000
 
 
-def test_a_signal_in_the_midst_of_a_wait_ends_it():
-    run = subprocess.run([sys.executable, "-c", INTERRUPTED_WAITS], capture_output=True, text=True, timeout=60, check=True)
-
-    assert run.stdout == "told each time\n"
+def event(text: str = "yes", at: int = AT, kind: Any = "user_message", **metadata: str) -> TimelineEvent:
+    return TimelineEvent(event_id="e", session_id="s", timestamp_ms=at, event_type=kind, text=text, metadata=metadata)
 
 
-def test_another_thread_ends_a_wait():
-    told = Told()
-    threading.Timer(0, told.set).start()
+@pytest.mark.parametrize(
+    ("recorded", "told"),
+    [
+        (event("Why? \n"), event("Why?", AT + NEAR_MS)),
+        (event("Why?"), event("Why?", AT - NEAR_MS)),
+        (event("It is 42.", kind="assistant_message"), event("It is 42.", kind="assistant_message")),
+        (event("ok", kind="tool_result", tool_use_id="t1"), event("ok\n\n[image]", AT + 10**9, "tool_result", tool_use_id="t1")),
+        (event("ok", kind="tool_result"), event("ok", AT + 5, "tool_result", tool_use_id="t1")),
+        (event("", kind="session_start"), event("", AT + 10**9, "session_start")),
+        (
+            event("/review main"),
+            event(
+                "<command-message>review</command-message>\n<command-name>/review</command-name>\n<command-args>main</command-args>"
+            ),
+        ),
+    ],
+)
+def test_what_a_hook_recorded_is_known(recorded: TimelineEvent, told: TimelineEvent) -> None:
+    assert Recorded([recorded]).has(told)
 
-    assert told.wait()
-    assert told.is_set()
+
+@pytest.mark.parametrize(
+    ("recorded", "told"),
+    [
+        (event("Why?"), event("Why?", AT + NEAR_MS + 1)),
+        (event("Why?"), event("why?")),
+        (event("yes"), event("yes", kind="assistant_message")),
+        (event("ok", kind="tool_result", tool_use_id="t1"), event("ok", kind="tool_result", tool_use_id="t2")),
+        (event("", kind="session_end"), event("", kind="session_start")),
+    ],
+)
+def test_what_nobody_recorded_is_not(recorded: TimelineEvent, told: TimelineEvent) -> None:
+    assert not Recorded([recorded]).has(told)
 
 
-def test_a_wait_that_nobody_ends_is_over_after_its_time():
-    told = Told()
-
-    assert not told.wait(0.001)
-    assert not told.is_set()
+def test_each_recorded_event_is_one_of_those_that_are_told() -> None:
+    known = Recorded([event(at=AT + 1_000), event(at=AT + 60_000)])
+    assert [known.has(event(at=AT + at)) for at in (60_500, 1_500, 61_000)] == [True, True, False]
