@@ -2,13 +2,14 @@
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
 from sqlalchemy.exc import OperationalError
 
-from agent_memory.embedded.prepare import is_newest, last_step, prepare
+from agent_memory.embedded.prepare import is_newest, last_step, made, prepare
 from agent_memory.migrations import upgrade
 from support.servers import Servers
 
@@ -25,6 +26,19 @@ def test_a_database_that_is_absent_is_made_with_the_newest_schema(absent_url: st
         with psycopg.connect(absent_url) as connection:
             assert is_newest(connection)
             assert connection.execute("SELECT position FROM log_head").fetchone() == (0,)
+    finally:
+        with psycopg.connect(servers.database_url, autocommit=True) as admin:
+            admin.execute("DROP DATABASE IF EXISTS absent_until_prepared")
+
+
+def test_those_who_miss_one_database_at_a_time_make_it_once(absent_url: str, servers: Servers) -> None:
+    def make(_: int) -> tuple[object, ...] | None:
+        with made(absent_url) as connection:
+            return connection.execute("SELECT current_database()").fetchone()
+
+    try:
+        with ThreadPoolExecutor(8) as pool:
+            assert list(pool.map(make, range(8))) == [("absent_until_prepared",)] * 8
     finally:
         with psycopg.connect(servers.database_url, autocommit=True) as admin:
             admin.execute("DROP DATABASE IF EXISTS absent_until_prepared")

@@ -12,6 +12,9 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 from psycopg import sql
 
+MAKING = 0x616D2D6D616B65
+"""The advisory lock, in the database `postgres`, of who makes a database ("am-make")."""
+
 
 def prepare(database_url: str) -> None:
     """Makes and migrates the database; raises the driver's errors. Safe to call from several processes at once."""
@@ -29,8 +32,12 @@ def made(database_url: str) -> psycopg.Connection[tuple[object, ...]]:
     except psycopg.OperationalError as error:
         if "does not exist" not in str(error):
             raise
+        name = parts.path.lstrip("/")
         with psycopg.connect(urlunsplit(parts._replace(path="/postgres")), autocommit=True) as admin:
-            admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(parts.path.lstrip("/"))))
+            # One at a time: who comes second finds it made. The lock is this connection's, and goes with it.
+            admin.execute("SELECT pg_advisory_lock(%s)", [MAKING])
+            if not admin.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
+                admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     return psycopg.connect(database_url, connect_timeout=10)
 
 
