@@ -37,7 +37,7 @@ def test_a_job_that_was_run_by_hand_is_in_the_history_once_it_has_ended(typed: T
     ran = typed("scheduler", "run-now", "stream-trim", "--wait", "60", "--json")
     assert (ran.code, ran.json["job_name"], ran.json["result"], ran.json["manual"]) == (0, "stream-trim", "success", True)
     told = typed("scheduler", "history", "stream-trim", "--json").json
-    assert [run["started_ms"] for run in told if run["manual"]] == [ran.json["started_ms"]]
+    assert ran.json["started_ms"] in [run["started_ms"] for run in told if run["manual"]]
     assert any({"stream-trim", "success", "hand"} <= set(line.split()) for line in typed("scheduler", "history").out.splitlines())
 
 
@@ -134,7 +134,10 @@ OLD = "agent_memory_server.long_term_memory"
 
 
 def test_old_tasks_are_scheduled_as_documented(typed: Typed) -> None:
-    ran = typed("schedule-task", f"{OLD}.compact_long_term_memories", "-a", "limit=500", "-a", "compact_semantic_duplicates=false")
+    compacting = (f"{OLD}.compact_long_term_memories", "-a", "limit=500", "-a", "compact_semantic_duplicates=false")
+    ran = typed("schedule-task", *compacting)
+    while "The task runs already" in ran.out:  # the scheduler's own run, which ends
+        ran = typed("schedule-task", *compacting)
     assert (ran.code, ran.out) == (
         0,
         f"Scheduling task {OLD}.compact_long_term_memories with arguments: {{'limit': 500, 'compact_semantic_duplicates': False}}\n"
@@ -153,6 +156,10 @@ def test_old_tasks_are_scheduled_as_documented(typed: Typed) -> None:
         (["os.system"], "there is no task os.system"),
         ([f"{OLD}.compact_long_term_memories", "-a", "limit"], "Invalid argument format: limit. Use key=value format."),
         ([f"{OLD}.compact_long_term_memories", "-a", "speed=9"], f"{OLD}.compact_long_term_memories has no argument speed"),
+        (
+            [f"{OLD}.compact_long_term_memories", "-a", "session_id=s1"],
+            "memories of one session are not compacted alone: what says the same is looked for among all of a user",
+        ),
         (["agent_memory_server.summary_views.refresh_summary_view"], "view_id is missing"),
         (["agent_memory_server.summary_views.refresh_summary_view", "-a", "view_id=x"], "SummaryView x not found"),
         ([f"{OLD}.periodic_forget_long_term_memories"], "Job not found: forgetting"),

@@ -88,7 +88,7 @@ def test_the_shell_completes_commands_options_and_jobs() -> None:
 
 def test_version_is_told_to_people_and_to_programs(typed: Typed) -> None:
     number = typed("version", "--json").json["version"]
-    assert typed("version").out == f"agent-memory version {number}\n"
+    assert typed("version").out == f"agent-memory-server version {number}\n"
 
 
 def test_every_setting_tells_where_it_comes_from(tmp_path: Path) -> None:

@@ -14,13 +14,15 @@ class OldTask(msgspec.Struct, frozen=True, kw_only=True):
     """`kind` job: `job` does it; view: a run of the summary view that `view_id` names; automatic: services do it by themselves,
     as soon as there is something to do; elsewhere: `instead` is what to type.
 
-    `arguments` have a meaning; `idle` ones may be given, and have none: why not.
+    `arguments` have a meaning; `idle` ones may be given, and have none: why not. `wider` ones are refused,
+    for without them more would be done than was asked for: why, and what to do instead.
     """
 
     kind: Literal["job", "view", "automatic", "elsewhere"]
     job: str = ""
     arguments: tuple[str, ...] = ()
     idle: dict[str, str] = {}
+    wider: dict[str, tuple[str, str]] = {}
     instead: str = ""
 
 
@@ -33,11 +35,16 @@ OLD_TASKS: dict[str, OldTask] = {
         arguments=("namespace", "user_id"),
         idle={
             "limit": _ALL,
-            "session_id": _ALL,
             "perpetual": "the scheduler has it run every COMPACTION_EVERY_MINUTES",
             "compact_hash_duplicates": "equal memories are refused when they are stored",
             "compact_semantic_duplicates": "the server's COMPACT_SEMANTIC_DUPLICATES decides",
             "vector_distance_threshold": "the server's DEDUPLICATION_DISTANCE_THRESHOLD decides",
+        },
+        wider={
+            "session_id": (
+                "memories of one session are not compacted alone: what says the same is looked for among all of a user",
+                "-a user_id=USER, -a namespace=NAMESPACE or both",
+            )
         },
     ),
     "periodic_forget_long_term_memories": OldTask(

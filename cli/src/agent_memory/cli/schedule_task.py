@@ -65,6 +65,9 @@ def _arguments(texts: list[str]) -> Arguments:
 
 def _used(path: str, task: OldTask, given: Arguments) -> dict[str, str]:
     """Those that mean something. Raises CommandError for unknown ones."""
+    for name in sorted(given.keys() & task.wider.keys()):
+        why, instead = task.wider[name]
+        raise CommandError(why, hint=instead)
     if unknown := sorted(given.keys() - {*task.arguments, *task.idle}):
         known = ", ".join((*task.arguments, *task.idle)) or "none"
         raise CommandError(f"{path} has no argument {', '.join(unknown)}", hint=f"arguments: {known}")

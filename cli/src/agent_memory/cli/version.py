@@ -6,9 +6,9 @@ from agent_memory.cli.output import AsJson, print_json
 
 
 def version(as_json: AsJson = False) -> None:
-    """Print the version."""
+    """Print the version, in the words that scripts for the Redis agent memory server look for."""
     number = installed_version("agent-memory")
     if as_json:
         print_json({"version": number})
     else:
-        print(f"agent-memory version {number}")
+        print(f"agent-memory-server version {number}")

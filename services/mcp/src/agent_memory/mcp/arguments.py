@@ -243,7 +243,8 @@ class Compact(Arguments, frozen=True, kw_only=True):
     namespace: Namespace = None
     user_id: User = None
     session_id: Annotated[
-        str | None, Meta(description="Accepted; what says the same is looked for among all memories of the user.")
+        str | None,
+        Meta(description="Accepted, and narrows nothing: what says the same is looked for among all memories of the user."),
     ] = None
 
 
