@@ -105,7 +105,11 @@ def test_a_schema_that_is_not_known_is_refused_both_ways(database_url: str, type
     with psycopg.connect(database_url) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     refused = typed("backup", str(tmp_path / "other"))
-    assert (refused.code, "9999" in refused.err) == (1, True)
+    assert (refused.code, "9999" in refused.err, "migrate" in refused.err) == (1, True, False)
+    with psycopg.connect(database_url) as connection:
+        connection.execute("DROP TABLE alembic_version")
+    refused = typed("backup", str(tmp_path / "other"))
+    assert (refused.code, "`agent-memory migrate` makes it" in refused.err) == (1, True)
     assert list(tmp_path.iterdir()) == [file]
 
 
@@ -117,6 +121,7 @@ def test_a_database_of_a_schema_that_is_not_known_is_left_as_it_is(database_url:
     before = everything(database_url)
     refused = typed("restore", str(file), "--force")
     assert (refused.code, "schema 9999" in refused.err) == (1, True)
+    assert ("use the version that made it" in refused.err, "--force" in refused.err) == (True, False)
     assert everything(database_url) == before
 
 

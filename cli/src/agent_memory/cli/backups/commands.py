@@ -16,7 +16,7 @@ from rich.console import Console
 from sqlalchemy.exc import DBAPIError
 
 from agent_memory.cli.backups.archive import Backup, Manifest, written
-from agent_memory.cli.backups.copying import copied, restored
+from agent_memory.cli.backups.copying import NoSchema, copied, restored
 from agent_memory.cli.backups.views import alive, forget
 from agent_memory.cli.loading.summary import counted, meter
 from agent_memory.cli.output import AsJson, CommandError, print_json
@@ -63,8 +63,10 @@ def backup(
             )
     except OSError as error:
         raise CommandError(f"{file} cannot be written: {error.strerror or error}") from None
+    except NoSchema as error:
+        raise CommandError(error.detail, hint="`agent-memory migrate` makes it") from None
     except Refused as error:
-        raise CommandError(error.detail, hint="`agent-memory migrate` brings it to this version's schema") from None
+        raise CommandError(error.detail) from None
     _tell(_done(file, manifest, began), "backed up", as_json)
 
 

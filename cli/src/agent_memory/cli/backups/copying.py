@@ -15,6 +15,11 @@ Connection = psycopg.Connection[tuple[Any, ...]]
 Shown = Callable[[int, str], None]
 """Hears how many bytes are done, and of which table."""
 
+
+class NoSchema(Refused):
+    """There is nothing of ours in the database."""
+
+
 _COLUMNS = """
     SELECT table_name, array_agg(column_name::text ORDER BY ordinal_position) FROM information_schema.columns
     WHERE table_schema = current_schema() AND table_name = ANY(%s) AND is_generated = 'NEVER' GROUP BY table_name
@@ -28,8 +33,10 @@ def copied(database_url: str, out: Writer, product: str, begin: Callable[[int], 
         connection.read_only = True
         with connection.transaction():
             revision = revision_of(connection)
+            if not revision:
+                raise NoSchema("the database has no schema")
             if revision not in revisions():
-                raise Refused(f"the database is at schema {revision or 'none'}, which this version does not know")
+                raise _unknown(revision)
             columns = _columns(connection)
             sizes = [_one(connection, "SELECT pg_table_size(%s::regclass)", name) for name in columns]
             begin(sum(sizes))
@@ -62,7 +69,7 @@ def restored(database_url: str, backup: Backup, *, replace: bool, show: Shown, f
         connection.execute("SET LOCAL lock_timeout = '10s'")
         if revision := revision_of(connection):
             if revision not in revisions():
-                raise Conflict(f"the database is at schema {revision}, which this version does not know")
+                raise _unknown(revision)
             if not replace and _holds_anything(connection):
                 raise Conflict("the database holds something already")
             step_to(transaction, "base")
@@ -76,6 +83,10 @@ def restored(database_url: str, backup: Backup, *, replace: bool, show: Shown, f
             done += table.bytes
         step_to(transaction, "head")
         forget()
+
+
+def _unknown(revision: str) -> Refused:
+    return Refused(f"the database is at schema {revision}, which this version does not know: use the version that made it")
 
 
 def revision_of(connection: Connection) -> str:
