@@ -165,6 +165,19 @@ def _get_events(job: Job, count: int) -> list[Unary]:
     ]
 
 
+def _search(how: str) -> Callable[[Job, int], list[Unary]]:
+    """Ten nodes, grips and events for words that were never asked for before."""
+
+    def made(job: Job, count: int) -> list[Unary]:
+        texts = Texts(job.seed)
+        return [
+            _unary(job, "SearchTimeline", pb.SearchTimelineRequest(query=texts.question(), mode=how, limit=10))
+            for _ in range(count)
+        ]
+
+    return made
+
+
 def _get_root(job: Job, count: int) -> list[Unary]:
     return [_unary(job, "GetTocRoot", pb.GetTocRootRequest())] * count
 
@@ -178,4 +191,7 @@ CALLS: dict[str, Callable[[Job, int], list[Unary] | list[list[bytes]]]] = {
     "toc-browse": _of_names("BrowseToc", lambda name: pb.BrowseTocRequest(parent_id=name)),
     "toc-expand": _of_names("ExpandGrip", lambda name: pb.ExpandGripRequest(grip_id=name)),
     "toc-events": _get_events,
+    "toc-search-keyword": _search("keyword"),
+    "toc-search-semantic": _search("semantic"),
+    "toc-search-hybrid": _search("hybrid"),
 }

@@ -126,8 +126,8 @@ def fill_log(place: Library, turn: Turn, *, events: int) -> None:
         connection.execute("VACUUM (ANALYZE) events")
 
 
-def read(place: Library, turn: Turn, *, call: str, count: int) -> Run:
-    """One call after the other, each of something else as long as there is."""
+def read(place: Library, turn: Turn, *, call: str, count: int, clients: int = 1) -> Run:
+    """So many calls at a time as there are clients, each of something else as long as there is. A search is named with its mode."""
     names = place.names.get(call, [])
     names = names[:: len(names) // NAMES + 1]
     workloads = {
@@ -137,7 +137,7 @@ def read(place: Library, turn: Turn, *, call: str, count: int) -> Run:
         "ExpandGrip": "toc-expand",
         "GetEvents": "toc-events",
     }
-    job = _over_grpc(place.site, turn, workloads[call], turn.count(count), 1)
+    job = _over_grpc(place.site, turn, workloads.get(call, f"toc-{call}"), turn.count(count), clients)
     return measure(place.site, msgspec.structs.replace(job, mode=place.year.namespace, names=names))
 
 

@@ -81,7 +81,7 @@ def configurations() -> list[Configuration]:
             title="The timeline of a year: 100,000 events, some 5,000 nodes",
             open=timeline.library,
             prepare=partial(timeline.fill, events=100_000),
-            measurements=[*_reads(), *_rebuild()],
+            measurements=[*_reads(), *_searches(), *_rebuild()],
         ),
         Configuration(
             name="timeline-million",
@@ -159,6 +159,21 @@ def _reads() -> list[Measurement]:
             ("browse", "BrowseToc", "BrowseToc, any period, up to 20 nodes"),
             ("expand", "ExpandGrip", "ExpandGrip, 3 events before and after"),
         )
+    ]
+
+
+def _searches() -> list[Measurement]:
+    """No goal was set for these."""
+    return [
+        Measurement(
+            name=f"timeline-search-{mode}-{clients}",
+            title=f"SearchTimeline, {mode}, ten of nodes, grips and events",
+            clients=clients,
+            floor="timeline-floor-rpc-1" if clients == 1 else "",
+            run=partial(timeline.read, call=f"search-{mode}", count=1_000, clients=clients),
+        )
+        for clients in (1, 16)
+        for mode in ("keyword", "semantic", "hybrid")
     ]
 
 
