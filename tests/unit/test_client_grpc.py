@@ -5,6 +5,7 @@ import inspect
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
@@ -39,6 +40,7 @@ from agent_memory.client.endpoint import parse_endpoint
 from agent_memory.contracts.proto import memory_pb2 as pb
 from agent_memory.contracts.records import TimelineEvent
 from agent_memory.embedded.ports import free_port
+from support.controls import wait_until_now
 from support.small_timeline import SmallTimeline, small_timeline
 
 QUICK = Retry(attempts=4, first_wait=0.001, longest_wait=0.01)
@@ -167,6 +169,29 @@ def test_an_unavailable_part_is_tried_again_with_the_same_key(service: SmallTime
     keys = {metadata["idempotency-key"] for metadata in service.metadata_of("IngestEvent")}
     assert len(service.methods()) == 3
     assert len(keys) == 1
+
+
+async def test_a_call_that_a_stopping_server_ends_is_tried_again_with_the_same_key(service: SmallTimeline) -> None:
+    service.failures = [(grpc.StatusCode.CANCELLED, "CANCELLED")] * 2
+    async with TimelineClient(service.endpoint, retry=QUICK) as memory:
+        assert await memory.ingest(said("e1")) == ("e1", True)
+    assert len({metadata["idempotency-key"] for metadata in service.metadata_of("IngestEvent")}) == 1
+    service.failures = [(grpc.StatusCode.CANCELLED, "CANCELLED")] * QUICK.attempts
+    with client_of(service) as blocking, pytest.raises(ConnectionFailed, match="ended on the other side") as caught:
+        blocking.ingest(said("e2"), idempotency_key="mine")
+    assert caught.value.idempotency_key == "mine"
+    assert len(service.methods()) == 3 + QUICK.attempts
+
+
+def test_a_call_that_its_own_client_ends_is_not_tried_again(service: SmallTimeline) -> None:
+    service.stuck = True
+    memory = client_of(service)
+    with ThreadPoolExecutor() as pool:
+        called = pool.submit(memory.get_toc_root)
+        wait_until_now(service.methods, "the call is under way")
+        memory.close()
+        with pytest.raises(ServerError, match="Channel closed"):
+            called.result()
 
 
 def test_a_part_that_stays_down_is_named_in_the_servers_words(service: SmallTimeline) -> None:

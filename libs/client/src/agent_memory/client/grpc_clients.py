@@ -37,6 +37,8 @@ _OF_THE_WIRE = (
     "recvmsg",
     "DNS resolution failed",
 )
+# A server that stops ends calls that came at its last moment, before anybody began on them, as if their caller had given them up.
+_OF_THE_CALLER = ("Channel closed", "Locally cancelled")
 _OF_THE_MESSAGE = ("Exception deserializing", "Exception serializing", "Failed to deserialize")
 
 
@@ -190,6 +192,8 @@ def _failure(error: grpc.RpcError, endpoint: str, timeout: float) -> MemoryClien
     code, detail = error.code(), error.details() or ""
     if code is grpc.StatusCode.DEADLINE_EXCEEDED:
         return ConnectionFailed(f"no answer from {endpoint} in time ({timeout:g} s)")
+    if code is grpc.StatusCode.CANCELLED and not detail.startswith(_OF_THE_CALLER):
+        return ConnectionFailed(f"no answer from {endpoint}: the call was ended on the other side")
     if code is grpc.StatusCode.UNAVAILABLE and any(words in detail for words in _OF_THE_WIRE):
         return ConnectionFailed(f"no answer from {endpoint}: {detail}")
     if code is grpc.StatusCode.INTERNAL and detail.startswith(_OF_THE_MESSAGE):
