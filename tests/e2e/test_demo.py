@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from agent_memory.cli.hooks.delivery import Server, flush
 from agent_memory.cli.hooks.ingest import events_of
+from agent_memory.cli.hooks.spool import Report, Spool
 from agent_memory.cli.sample import history
 from agent_memory.client import MemoryClient, NotFound, SyncTimelineClient
 from agent_memory.contracts.records import TimelineEvent
@@ -118,9 +120,10 @@ def test_histories_of_every_format_are_imported_once_in_each_scope(stack: Stack)
     assert (again["created"], again["known"]) == (0, first["read"])
 
 
-def test_what_hooks_recorded_is_not_imported_again(stack: Stack, tmp_path: Path) -> None:
+@pytest.mark.parametrize("imported_first", [False, True], ids=["hooks first", "import first"])
+def test_what_hooks_and_a_transcript_tell_is_there_once(stack: Stack, tmp_path: Path, imported_first: bool) -> None:
     """The first prompt was said before the hooks were installed; the last answer came when the transcript did not hold it yet."""
-    began = 1_769_774_400_000
+    began, namespace = 1_769_774_400_000, f"hooked-{imported_first}"
     turns = [("user", "Hello?"), ("user", "Why is it red?"), ("assistant", "I will look."), ("assistant", "A flaky test.")]
     records = [
         {
@@ -139,17 +142,28 @@ def test_what_hooks_recorded_is_not_imported_again(stack: Stack, tmp_path: Path)
         {"hook_event_name": "UserPromptSubmit", "prompt": "Why is it red?"},
         {"hook_event_name": "Stop", "stop_hook_active": False, "last_assistant_message": "A flaky test."},
     ]
-    with SyncTimelineClient(f"127.0.0.1:{stack.grpc_port}", namespace="hooked") as timeline:
-        for number, hook in enumerate(hooks):
-            said = {"session_id": "hooked", "transcript_path": str(transcript), "timestamp": began + 15_000 * number, **hook}
-            timeline.ingest_batch(events_of(json.dumps(said).encode(), 0, "claude-code"))
-        transcript.write_text("".join(json.dumps(record) + "\n" for record in records))
-        summaries = []
-        for _ in range(2):
-            argv = [*ARGV, "import", str(transcript), "--url", stack.http_urls[0], "-n", "hooked", "--json"]
-            summaries.append(json.loads(subprocess.run(argv, capture_output=True, text=True, check=True, timeout=100).stdout))
+    spool = Spool([tmp_path / "spool"])
+    for number, hook in enumerate(hooks):
+        said = {"session_id": "hooked", "transcript_path": str(transcript), "timestamp": began + 15_000 * number, **hook}
+        spool.keep(Report(events=events_of(json.dumps(said).encode(), 0, "claude-code"), namespace=namespace))
+    transcript.write_text("".join(json.dumps(record) + "\n" for record in records))
+
+    def imported() -> tuple[int, int, int]:
+        argv = [*ARGV, "import", str(transcript), "--url", stack.http_urls[0], "-n", namespace, "--json"]
+        summary = json.loads(subprocess.run(argv, capture_output=True, text=True, check=True, timeout=100).stdout)
+        return summary["read"], summary["created"], summary["known"]
+
+    def flushed() -> tuple[int, int]:
+        outcome = flush(spool, Server(endpoint=f"127.0.0.1:{stack.grpc_port}"), 60)
+        return outcome.delivered, outcome.left
+
+    if imported_first:
+        assert (imported(), flushed()) == ((5, 5, 0), (3, 0))
+    else:
+        assert (flushed(), imported()) == ((3, 0), (5, 1, 4))
+    assert imported() == (5, 0, 5)
+    with SyncTimelineClient(f"127.0.0.1:{stack.grpc_port}", namespace=namespace) as timeline:
         told = timeline.get_events(0, 2 * began, 100).events
-    assert [(one["read"], one["created"], one["known"]) for one in summaries] == [(5, 1, 4), (5, 0, 5)]
     assert sorted(event.text for event in told if event.text) == sorted(text for _, text in turns)
     assert [event.event_type for event in told if not event.text] == ["session_start", "assistant_stop"]
 

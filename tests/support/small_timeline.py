@@ -74,6 +74,7 @@ class SmallTimeline(MemoryServiceServicer):
             event
             for event in sorted(self.events.values(), key=lambda event: (event.timestamp_ms, event.event_id))
             if request.from_timestamp_ms <= event.timestamp_ms <= request.to_timestamp_ms
+            and request.session_id in ("", event.session_id)
         ]
         limit = request.limit or 50
         return pb.GetEventsResponse(events=inside[:limit], has_more=len(inside) > limit)

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from agent_memory.cli.loading.told import NEAR_MS, Recorded
+from agent_memory.cli.loading.recorded import NEAR_MS, Recorded
 from agent_memory.contracts.records import TimelineEvent
 
 AT = 1_769_774_400_000

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from agent_memory.cli.hooks.sifting import fresh
 from agent_memory.cli.hooks.spool import Report, Spool
 from agent_memory.client.endpoint import parse_endpoint
 from agent_memory.client.errors import (
@@ -18,6 +19,7 @@ from agent_memory.client.errors import (
     SerializationFailed,
 )
 from agent_memory.client.program import Retry
+from agent_memory.client.toc import Event
 
 if TYPE_CHECKING:
     from agent_memory.client.grpc_clients import SyncTimelineClient
@@ -98,7 +100,7 @@ def _batches(spool: Spool, files: list[Path], outcome: Delivery) -> Iterator[tup
 def _send(spool: Spool, batch: Batch, scope: Scope, server: Server, deadline: Deadline, outcome: Delivery) -> None:
     with connected(server, scope, deadline.left()) as timeline:
         try:
-            timeline.ingest_batch([event for _, report in batch for event in report.events])
+            tell(timeline, [event for _, report in batch for event in report.events])
         except (InvalidRequest, SerializationFailed):
             # One of them is at fault; the others must not wait for it.
             for file, report in batch:
@@ -110,12 +112,17 @@ def _send(spool: Spool, batch: Batch, scope: Scope, server: Server, deadline: De
 
 def _send_alone(spool: Spool, file: Path, report: Report, timeline: "SyncTimelineClient", outcome: Delivery) -> None:
     try:
-        for event in report.events:
+        for event in fresh(report.events, timeline):
             timeline.ingest(event)
     except (InvalidRequest, SerializationFailed) as error:
         _set_aside(spool, file, str(error), outcome)
     else:
         _done(spool, file, outcome)
+
+
+def tell(timeline: "SyncTimelineClient", events: list[Event]) -> None:
+    """Record those of the events that nobody imported. Raises MemoryClientError."""
+    timeline.ingest_batch(fresh(events, timeline))
 
 
 def _done(spool: Spool, file: Path, outcome: Delivery) -> None:

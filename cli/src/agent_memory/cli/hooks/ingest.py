@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from agent_memory.cli.daemon.settings import BadConfig, DaemonSettings, load_settings
-from agent_memory.cli.hooks.delivery import Deadline, Server, connected, deliver
+from agent_memory.cli.hooks.delivery import Deadline, Server, connected, deliver, tell
 from agent_memory.cli.hooks.reports import NoReport, event_of, fitting, report_of
 from agent_memory.cli.hooks.spool import Report, Spool, spool_of
 from agent_memory.client.toc import Event
@@ -110,7 +110,7 @@ def _deliver(spool: Spool, report: Report, settings: DaemonSettings, seconds: fl
     except OSError as error:
         _say(f"nothing can be kept here: {error}")
         with connected(server, (report.namespace, report.user_id), deadline.left()) as timeline:
-            timeline.ingest_batch(report.events)
+            tell(timeline, report.events)
         return
     kept()
     outcome = deliver(spool, [mine], server, deadline)
