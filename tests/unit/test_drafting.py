@@ -112,6 +112,29 @@ def test_nothing_but_markers_has_a_title_and_no_bullets() -> None:
     assert drafted([]).title == draft.title
 
 
+def test_a_note_of_what_was_sent_along_is_no_bullet_and_names_nothing() -> None:
+    events = said(
+        "The vet looked at the puppy on Monday. [image: a photo of a dog on a brown couch]",
+        "[image: a photo of a couch] The puppy chews the couch. [Image #2]",
+        "[image: a photo of a brown couch]",
+        "See the [file list](https://example.org) of the vet.",
+    )
+    draft = drafted(events)
+    assert not {"photo", "image", "brown"} & set(f"{draft.title} {draft.summary} {' '.join(draft.keywords)}".lower().split())
+    assert set(excerpts(draft, events)) == {
+        "The vet looked at the puppy on Monday.",
+        "The puppy chews the couch.",
+        "See the [file list](https://example.org) of the vet.",
+    }
+
+
+def test_where_nothing_was_said_it_tells_what_is_to_be_seen_on_what_was_sent_along() -> None:
+    events = said("[image: a photo of a dog on a couch]", "Ann: [image: the vet with a puppy]", "[image image/png]", "[Image #3]")
+    draft = drafted(events)
+    assert sorted(excerpts(draft, events)) == ["a photo of a dog on a couch", "the vet with a puppy"]
+    assert draft.title != drafted(events[2:]).title
+
+
 def test_one_event_is_one_bullet() -> None:
     assert len(drafted(said("The database migration is rolled back on Friday. The replica keeps its data.")).bullets) == 1
 

@@ -11,7 +11,7 @@ from agent_memory.summarizer import draft_words
 from agent_memory.summarizer.draft_lines import Lexicon, Line, is_unspaced, lexicon, line_of
 from agent_memory.summarizer.draft_phrases import Phrase, Tally
 from agent_memory.summarizer.draft_picks import picked, shared
-from agent_memory.summarizer.draft_text import border, clipped, plain, readable, spans
+from agent_memory.summarizer.draft_text import border, captions, clipped, plain, readable, spans
 from agent_memory.summarizer.draft_topics import (
     CODE_ONLY,
     NAMED,
@@ -65,7 +65,7 @@ class Read(msgspec.Struct, frozen=True):
 
 def worth_reading(said: Sequence[Said]) -> list[Said]:
     """The events whose vectors are asked for, in their order: those in which a sentence was said."""
-    return [one for one in said if spans(one)]
+    return [one for one, _ in _placed(said)]
 
 
 def draft_segment(said: Sequence[Said], vectors: Floats | None, context: Sequence[Said] = ()) -> SegmentDraft:
@@ -87,8 +87,14 @@ def draft_segment(said: Sequence[Said], vectors: Floats | None, context: Sequenc
     )
 
 
-def _read(said: Sequence[Said], vectors: Floats | None) -> Read:
+def _placed(said: Sequence[Said]) -> list[tuple[Said, list[tuple[int, int]]]]:
+    """Events with the places of their sentences; where nobody said any, of what is to be seen on what was sent along."""
     found = [(one, at) for one in said if (at := spans(one))]
+    return found or [(one, at) for one in said if (at := captions(one))]
+
+
+def _read(said: Sequence[Said], vectors: Floats | None) -> Read:
+    found = _placed(said)
     if vectors is not None and len(vectors) != len(found):
         raise ValueError(f"{len(vectors)} vectors for {len(found)} events that are worth reading")
     known = lexicon(readable(one) for one, _ in found)

@@ -14,7 +14,13 @@ LONGEST_SENTENCE = 300
 """Characters of an excerpt. Of a sentence that is longer, the beginning, up to the end of a word."""
 _FURTHEST_BACK = 64
 
-_FENCED = re.compile(r"(?:```|~~~).*?(?:```|~~~|\Z)", re.DOTALL)
+_NOTE = (
+    r"\[(?i:image|photo|picture|screenshot|gif|sticker|video|audio|voice message|attachment|attached|file|document|bild|foto|datei)s?\b"
+    r"(?:[^\[\]:]{0,60}:\s*(?P<caption>[^\[\]]{0,500}?)\s*|[^\[\]]{0,60})\](?!\()"
+)
+"""What stands for something that was sent along, with what there is to see on it: `[image: a dog on a beach]`, `[image image/png]`."""
+_NOTED = re.compile(_NOTE)
+_BETWEEN = re.compile(rf"(?:```|~~~)(?s:.*?)(?:```|~~~|\Z)|{_NOTE}")
 _MARKERS = re.compile(r"(?:[-*+•–>|]\s+|\d{1,3}[.)]\s+|\[[ xX]\]\s+)+")
 _NO_PROSE = re.compile(
     r"#{1,6}\s|Traceback \(|at \S+[(:]|File \"|Caused by:|\.{3} \d+ more|\w+(?:\.\w+)*(?:Error|Exception)\b:?|thread '|diff --git"
@@ -59,17 +65,26 @@ def border_after(text: str, at: int) -> int:
 
 
 def spans(event: Said) -> list[tuple[int, int]]:
-    """Where in an event's text its sentences are. What is fenced, code, data, a trace, a heading or an announcement is left out."""
+    """Where in an event's text its sentences are. What is fenced, code, data, a trace, a heading or an announcement is left out,
+    and so are notes of what was sent along.
+    """
     text = readable(event)
     if not text or _is_data(text):
         return []
     found: list[tuple[int, int]] = []
     start = 0
-    for end, after in [*(fence.span() for fence in _FENCED.finditer(text)), (len(text), len(text))]:
+    for end, after in [*(between.span() for between in _BETWEEN.finditer(text)), (len(text), len(text))]:
         part = text[start:end] if start or end < len(text) else text
         found += [(start + first, start + last) for first, last in sentence_spans(part)]
         start = after
     return [span for span in (_bare(text, *one) for one in found) if _is_prose(text[slice(*span)])]
+
+
+def captions(event: Said) -> list[tuple[int, int]]:
+    """Where in an event's text it says what is to be seen on something that was sent along."""
+    text = readable(event)
+    found = [one.span("caption") for one in _NOTED.finditer(text) if one["caption"]]
+    return [span for span in found if _is_prose(text[slice(*span)])]
 
 
 def clipped(text: str, start: int, end: int) -> tuple[int, int]:
@@ -115,7 +130,7 @@ def _bare(text: str, start: int, end: int) -> tuple[int, int]:
 
 def _is_data(text: str) -> bool:
     bare = text.strip()
-    return bare[0] + bare[-1] in ("{}", "[]") or bare.startswith(("<?xml", "<!DOCTYPE", "<html"))
+    return (bare[0] + bare[-1] in ("{}", "[]") and not _NOTED.match(bare)) or bare.startswith(("<?xml", "<!DOCTYPE", "<html"))
 
 
 def _is_prose(line: str) -> bool:
