@@ -14,6 +14,7 @@ import pytest
 from redis import Redis
 
 from agent_memory.contracts.streams import heartbeat_key
+from agent_memory.embedded.errors import StackError
 from agent_memory.embedded.home import Home
 from agent_memory.embedded.processes import birth
 from agent_memory.embedded.services import SERVICES
@@ -128,6 +129,27 @@ def test_a_killed_service_is_started_again_and_counted(stack: Stack) -> None:
     assert all(after[name].restarts == before[name] + 1 for name in killed)
     assert all(after[name].pid != pid for name, pid in killed.items())
     assert all(answers(f"{url}/ready") for url in stack.http_urls)
+
+
+def test_replicas_come_and_go_while_the_stack_runs(stack: Stack) -> None:
+    before = stack.pids()
+    name = stack.grow("indexer")
+    stack.wait_ready(60)
+    grown = stack.pids()
+    with Redis.from_url(stack.redis_url, decode_responses=True) as redis:
+        wait_until_now(lambda: any(f"-{grown[name]}-" in one for one in redis.hkeys(heartbeat_key("indexer"))), "it is heard of")
+    retired = {one: stack.retire(one, number) for one, number in (("indexer-2", signal.SIGTERM), (name, signal.SIGKILL))}
+    again = stack.grow("indexer")
+    stack.wait_ready(60)
+
+    assert (name, again) == ("indexer-3", "indexer-2")
+    assert retired == {one: grown[one] for one in retired}
+    assert not any(birth(pid) for pid in retired.values())
+    assert stack.pids().keys() == before.keys()
+    with pytest.raises(StackError, match="nothing named indexer-3 runs"):
+        stack.kill(name)
+    with pytest.raises(StackError, match="postgres is no background service"):
+        stack.grow("postgres")
 
 
 def test_a_killed_nursery_and_its_services_are_started_again(stack: Stack) -> None:

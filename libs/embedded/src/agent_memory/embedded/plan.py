@@ -4,7 +4,7 @@ import hashlib
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -140,18 +140,23 @@ def _socket_path(home: Home) -> Path:
 
 def _background(home: Home, environment: Mapping[str, str], replicas: Mapping[str, int]) -> list[Part]:
     named = [(service, name) for service in installed(BACKGROUND) for name in _names(service, replicas.get(service.name, 1))]
-    return [
-        _python_part(
-            home,
-            service,
-            name,
-            "service",
-            {**environment, "HOST": LOOPBACK, "METRICS_PORT": str(port)},
-            port=port,
-            health=f"http://{LOOPBACK}:{port}/health",
-        )
-        for (service, name), port in zip(named, free_ports(len(named)), strict=True)
-    ]
+    ports = free_ports(len(named))
+    return [_replica(home, environment, service, name, port) for (service, name), port in zip(named, ports, strict=True)]
+
+
+def _replica(home: Home, environment: Mapping[str, str], service: ServiceSpec, name: str, port: int) -> Part:
+    given = {**environment, "HOST": LOOPBACK, "METRICS_PORT": str(port)}
+    return _python_part(home, service, name, "service", given, port=port, health=f"http://{LOOPBACK}:{port}/health")
+
+
+def further(plan: Plan, home: Home, service: str, taken: Collection[str]) -> Part:
+    """One more replica of a background service, under the first name that is not taken. Raises StackError for an unknown one."""
+    spec = next((one for one in installed(BACKGROUND) if one.name == service), None)
+    if spec is None:
+        raise StackError(f"{service} is no background service", hint=f"known: {', '.join(one.name for one in BACKGROUND)}")
+    name = next(name for name in _names(spec, len(taken) + 1) if name not in taken)
+    part = _replica(home, plan.environment, spec, name, free_port())
+    return _forked(plan.nursery, part) if plan.nursery else part
 
 
 def _gateways(home: Home, settings: Settings, environment: Mapping[str, str], count: int) -> list[tuple[Part, Settings]]:
@@ -205,8 +210,12 @@ def _from_nursery(nursery: Nursery, home: Home, environment: Mapping[str, str], 
         log=home.logs / "nursery.log",
         folder=home.path,
     )
-    forked = [msgspec.structs.replace(part, spawn=nursery.hatch, can_start=nursery.is_ready) for part in services]
-    return [Part(name="nursery", role="nursery", launch=launch, ready=nursery.is_ready, spawn=nursery.open), *forked]
+    own = Part(name="nursery", role="nursery", launch=launch, ready=nursery.is_ready, spawn=nursery.open)
+    return [own, *(_forked(nursery, part) for part in services)]
+
+
+def _forked(nursery: Nursery, part: Part) -> Part:
+    return msgspec.structs.replace(part, spawn=nursery.hatch, can_start=nursery.is_ready)
 
 
 def _names(service: ServiceSpec, count: int) -> list[str]:

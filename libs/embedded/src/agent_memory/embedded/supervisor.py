@@ -1,18 +1,20 @@
 """The whole stack on one machine: servers, schema, services; kept alive, stopped in order."""
 
 import os
+import queue
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from concurrent.futures import Future
 from pathlib import Path
 
 import msgspec
 
 from agent_memory.embedded.errors import StackError
 from agent_memory.embedded.home import Home, held, home_path, open_home
-from agent_memory.embedded.plan import Plan, make_plan
+from agent_memory.embedded.plan import Plan, further, make_plan
 from agent_memory.embedded.processes import Launch, birth, is_alive, spawn, stop, until
 from agent_memory.embedded.running import Running, last_line, rotate
 from agent_memory.embedded.state import Phase, ProcessState, Role, StackState, read_state, write_state
@@ -21,6 +23,7 @@ LOOK_EVERY_SECONDS = 0.05
 TRIM_EVERY_SECONDS = 60.0
 START_SECONDS = 90.0
 HOPELESS_DEATHS = 4
+ERRAND_SECONDS = 60.0
 _STOP_ORDER: tuple[Role, ...] = ("gateway", "service", "nursery", "model", "server")
 
 
@@ -44,6 +47,7 @@ class Stack:
         self._replicas = dict(replicas or {})
         self._tell = tell
         self._thread: threading.Thread | None = None
+        self._errands: queue.SimpleQueue[tuple[Callable[[], None], Future[None]]] = queue.SimpleQueue()
         self._wish = threading.Event()
         self._settled = threading.Event()
         self._failure: StackError | None = None
@@ -126,6 +130,18 @@ class Stack:
         if signal_number == signal.SIGKILL:
             until(lambda: not is_alive(pid, born), 5.0)
         return pid
+
+    def grow(self, service: str) -> str:
+        """Starts one more replica of a background service and returns its name; `wait_ready` waits until it is ready too."""
+        started: list[str] = []
+        self._in_thread(lambda: started.append(self._grow(service)))
+        return started[0]
+
+    def retire(self, name: str, signal_number: int = signal.SIGKILL) -> int:
+        """Sends a signal to one process, which is not started again. Returns its pid when it has ended."""
+        ended: list[int] = []
+        self._in_thread(lambda: ended.append(self._retire(name, signal_number)))
+        return ended[0]
 
     def is_ready(self) -> bool:
         """Whether every part is alive and has been ready since its last start."""
@@ -216,9 +232,45 @@ class Stack:
         if process.returncode != 0 and not self._wish.is_set():
             raise StackError(last_line(launch.log) or "the database cannot be prepared", hint=_see(launch.log))
 
+    def _in_thread(self, errand: Callable[[], None]) -> None:
+        """Has the supervisor's thread do something: children belong to it. Raises what that raised, StackError when it is busy."""
+        done: Future[None] = Future()
+        self._errands.put((errand, done))
+        try:
+            done.result(ERRAND_SECONDS)
+        except TimeoutError:
+            raise StackError(f"the stack is {self._phase} and takes no orders") from None
+
+    def _grow(self, service: str) -> str:
+        part = further(self._require_plan(), Home(path=self._path), service, [running.part.name for running in self._running])
+        running = Running(part)
+        running.start()
+        self._running = [*self._running, running]
+        return part.name
+
+    def _retire(self, name: str, signal_number: int) -> int:
+        for running in self._running:
+            if running.part.name == name and (process := running.process):
+                self._running = [one for one in self._running if one is not running]
+                stop([(process, msgspec.structs.replace(running.part.launch, stop_signal=signal_number))])
+                return process.pid
+        raise StackError(f"nothing named {name} runs", hint=f"running: {', '.join(self.pids())}")
+
+    def _run_errands(self, home: Home) -> None:
+        while not self._errands.empty():
+            errand, done = self._errands.get()
+            try:
+                errand()
+                self._enter(home, self._phase)
+            except (StackError, OSError) as error:
+                done.set_exception(error)
+            else:
+                done.set_result(None)
+
     def _watch(self, home: Home) -> None:
         trim_at = time.monotonic() + TRIM_EVERY_SECONDS
         while not self._wish.wait(LOOK_EVERY_SECONDS):
+            self._run_errands(home)
             self._look(home)
             if time.monotonic() > trim_at:
                 trim_at = time.monotonic() + TRIM_EVERY_SECONDS
