@@ -195,6 +195,12 @@ def test_list_markers_and_emphasis_are_not_in_a_bullets_text_but_its_excerpt_is_
     assert excerpts(drafted(events), events) == ["The **billing service** moves to [Frankfurt](https://example.org/x) in March."]
 
 
+def test_a_sentence_of_a_summary_begins_with_a_capital_but_a_name_from_code_stays_what_it_is() -> None:
+    assert drafted(said("the database moves to Frankfurt on Monday.")).summary == "The database moves to Frankfurt on Monday."
+    for name in ("settings.py", "hold_seconds", "iPhone", "render()", "web/api", "int64"):
+        assert drafted(said(f"{name} is what the deployment of the database reads.")).summary.startswith(f"{name} is")
+
+
 def test_a_sentence_without_an_end_is_cut_after_a_word() -> None:
     events = said("The migration plan names " + "another database server and " * 40)
     (bullet,) = drafted(events).bullets

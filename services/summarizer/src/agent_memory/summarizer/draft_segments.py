@@ -1,6 +1,7 @@
 """A segment put into words without a model: the sentences that the rest is about, as they were said, and key phrases. Pure."""
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -40,6 +41,7 @@ SPARE = 4
 """Sentences chosen beyond those that are wanted: some turn out to be shown with their neighbours."""
 
 _ENDS = frozenset(".!?…。！？\"'”’)")
+_CODE_NAME = re.compile(r"[_./(\d]|(?<=\w)[A-Z]")
 
 
 class Sentence(msgspec.Struct, frozen=True):
@@ -248,8 +250,14 @@ def _joined(texts: Iterable[str]) -> str:
     joined = ""
     for text in filter(None, texts):
         gap = "" if not joined or joined[-1] in "。！？" else " "
-        joined += gap + text[0].upper() + text[1:] + ("" if text[-1] in _ENDS else ".")
+        joined += gap + _begun(text) + ("" if text[-1] in _ENDS else ".")
     return joined
+
+
+def _begun(text: str) -> str:
+    """With a capital, unless it begins with a name from code, which is another name with a capital: `settings.py`, `iPhone`."""
+    first = text.split(maxsplit=1)[0].rstrip(".,:;!?…")
+    return text if _CODE_NAME.search(first) else text[0].upper() + text[1:]
 
 
 def _plain_title(said: Sequence[Said], read: Read, bullets: Sequence[DraftBullet]) -> str:

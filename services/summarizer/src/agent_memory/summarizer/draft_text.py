@@ -15,10 +15,10 @@ LONGEST_SENTENCE = 300
 _FURTHEST_BACK = 64
 
 _NOTE = (
-    r"\[(?i:image|photo|picture|screenshot|gif|sticker|video|audio|voice message|attachment|attached|file|document|bild|foto|datei)s?\b"
+    r"\[(?i:image|photo|picture|screenshot|gif|sticker|video|audio|voice message|attachment|attached|file|document)s?\b"
     r"(?:[^\[\]:]{0,60}:\s*(?P<caption>[^\[\]]{0,500}?)\s*|[^\[\]]{0,60})\](?!\()"
 )
-"""What stands for something that was sent along, with what there is to see on it: `[image: a dog on a beach]`, `[image image/png]`."""
+"""What stands for something that was sent along, maybe with what is to be seen on it: `[image: a dog]`, `[image image/png]`."""
 _NOTED = re.compile(_NOTE)
 _BETWEEN = re.compile(rf"(?:```|~~~)(?s:.*?)(?:```|~~~|\Z)|{_NOTE}")
 _MARKERS = re.compile(r"(?:[-*+•–>|]\s+|\d{1,3}[.)]\s+|\[[ xX]\]\s+)+")
