@@ -114,6 +114,32 @@ async def test_the_same_words_in_two_scopes_are_two_things(system: MemorySystem)
         assert [scope.path for scope, _ in system.sent] == ["default/a/", "default/b/", "default//zoë"]
 
 
+GARBAGE = [b"\xff\xff\xff", b"\x0a\x05abc", b'{"event": {}}', pb.GetNodeRequest(node_id="ä").SerializeToString()[:-1]]
+
+
+@pytest.mark.parametrize("method", sorted(DESCRIPTOR.methods_by_name))
+@pytest.mark.parametrize("raw", GARBAGE)
+async def test_bytes_that_are_no_message_are_the_callers_fault(
+    system: MemorySystem, caplog: pytest.LogCaptureFixture, method: str, raw: bytes
+) -> None:
+    async with rpc(**system.ports()) as edge:
+        path = f"/{DESCRIPTOR.full_name}/{method}"
+        call: Any = edge.channel.stream_unary(path)(iter([raw])) if method == "IngestEvents" else edge.channel.unary_unary(path)(raw)
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await call
+        told = refused.value
+        assert (told.code().name, (told.details() or "")[:30]) == ("INVALID_ARGUMENT", "the request cannot be parsed: ")
+        assert await status(edge.stub.GetTocRoot(pb.GetTocRootRequest())) == "OK"
+    assert caplog.records == []
+
+
+async def test_an_unreadable_message_ends_its_stream(system: MemorySystem) -> None:
+    async with rpc(**system.ports()) as edge:
+        said = pb.IngestEventsRequest(events=[SAID]).SerializeToString()
+        call = edge.channel.stream_unary(f"/{DESCRIPTOR.full_name}/IngestEvents")(iter([said, b"\xff"]))
+        assert await status(call) == "INVALID_ARGUMENT"
+
+
 FAULTS = {
     faults.Invalid("no", field="text"): ("INVALID_ARGUMENT", "text: no"),
     faults.Refused("no"): ("FAILED_PRECONDITION", "no"),

@@ -9,7 +9,8 @@ from google.protobuf import descriptor_pb2, descriptor_pool
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
-from agent_memory.contracts.proto import memory_pb2, memory_pb2_grpc
+from agent_memory.contracts.proto import memory_pb2
+from agent_memory.gateway.edges.grpc.parsing import handlers_of
 from agent_memory.gateway.edges.grpc.service import MemoryService
 from agent_memory.gateway.gateway import Gateway
 from agent_memory.runtime.settings import Settings, SettingsError
@@ -44,7 +45,7 @@ async def start(gateway: Gateway, settings: Settings) -> Door:
             ("grpc.so_reuseport", 0),
         ]
     )
-    memory_pb2_grpc.add_MemoryServiceServicer_to_server(MemoryService(gateway), server)  # type: ignore[no-untyped-call]
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(NAME, handlers_of(MemoryService(gateway))),))
     checks = health.aio.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     _describe(server)
