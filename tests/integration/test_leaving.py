@@ -1,12 +1,17 @@
 """Who leaves a consumer group takes nothing along: entries that were not acknowledged stay for others to claim."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
+from agent_memory.contracts.streams import heartbeat_key
 from agent_memory.runtime.broker import Place, ensure_group, forget_dead_consumers, give_back, leave
+from agent_memory.runtime.service import heartbeat
+from agent_memory.runtime.settings import Settings
+from support.controls import wait_until
 
 STREAM, GROUP = "s", "g"
 
@@ -75,3 +80,22 @@ async def test_the_silent_are_forgotten_once_they_have_nothing_left(redis: Redis
 
     assert await forget_dead_consumers(redis, STREAM, GROUP, idle_ms=-1) == 1
     assert await consumers(redis) == {"busy"}
+
+
+async def test_a_replica_forgets_those_of_its_group_that_live_no_more(redis: Redis) -> None:
+    for name in ("killed", "quiet", "one"):
+        await redis.xack(STREAM, GROUP, await take(redis, name))
+    id_ = await take(redis, "killed with an entry")
+    await redis.hset(heartbeat_key("s"), mapping={"quiet": 2**42, "killed": 0})  # far ahead: alive all the time
+    places = [Place("nobody wrote it", GROUP, "one"), Place(STREAM, GROUP, "one")]
+    beating = asyncio.create_task(heartbeat(redis, "s", Settings(service_replica="one"), places, seconds=0.01))
+
+    await wait_until(lambda: stay(redis, {"one", "quiet", "killed with an entry"}), "whom nothing is pending at is forgotten")
+    await redis.xack(STREAM, GROUP, id_)
+    await wait_until(lambda: stay(redis, {"one", "quiet"}), "so is the other once its entry is done")
+    assert set(await redis.hkeys(heartbeat_key("s"))) == {"one", "quiet"}
+    beating.cancel()
+
+
+async def stay(redis: Redis, names: set[str]) -> bool:
+    return await consumers(redis) == names

@@ -8,7 +8,7 @@ connection errors never end a subscriber, and the handler gets entries undecoded
 import asyncio
 import os
 import socket
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from functools import cache
 from typing import Any
 from uuid import uuid4
@@ -32,6 +32,7 @@ from agent_memory.runtime.settings import Settings
 __all__ = [
     "Entry",
     "HealingBroker",
+    "Place",
     "connect_redis",
     "connected",
     "ensure_group",
@@ -218,11 +219,13 @@ def connected(broker: HealingBroker) -> Redis:
     return broker.config.broker_config.connection.client
 
 
-async def forget_dead_consumers(redis: Redis, stream: str, group: str, *, idle_ms: int = 600_000) -> int:
-    """Removes consumers that have nothing pending and were not heard for long. Returns how many."""
+async def forget_dead_consumers(
+    redis: Redis, stream: str, group: str, *, idle_ms: int = 600_000, living: Container[bytes | str] = ()
+) -> int:
+    """Removes consumers that have nothing pending and were not heard for long, save the living. Returns how many."""
     gone = 0
     for consumer in await redis.xinfo_consumers(stream, group):
-        if consumer["pending"] == 0 and consumer["idle"] > idle_ms:
+        if consumer["pending"] == 0 and consumer["idle"] > idle_ms and consumer["name"] not in living:
             gone += await leave(redis, Place(stream, group, consumer["name"]))
     return gone
 

@@ -20,7 +20,7 @@ from agent_memory.contracts.envelope import EventEnvelope
 from agent_memory.contracts.errors import Unavailable
 from agent_memory.contracts.streams import DATA_FIELD, EVENTS
 from agent_memory.runtime import telemetry
-from agent_memory.runtime.broker import Entry, forget_dead_consumers
+from agent_memory.runtime.broker import Entry
 from agent_memory.runtime.dead_letters import DeadLetter, bury
 
 log = structlog.get_logger("projection")
@@ -29,7 +29,6 @@ DATA = DATA_FIELD.encode()
 ATTEMPTS = 3
 CRASHING_DELIVERIES = 5
 SWEEP_SECONDS = 1.0
-TIDY_SECONDS = 300.0
 PATIENCE_SECONDS = 2.0
 CATCH_UP = 500
 FIRST_PAUSE_SECONDS = 0.1
@@ -84,7 +83,6 @@ class Runner:
         self._ledger = ledger
         self._redis = redis
         self._stuck: tuple[int, float] = (-1, 0.0)
-        self._tidied = time.monotonic()
 
     async def handle(self, entries: Sequence[Entry]) -> None:
         """A batch from the bus. Acknowledged when all of it is accounted for; an outage is waited out here.
@@ -204,7 +202,6 @@ class Runner:
             try:
                 await self.replay_dead_letters()
                 await self._sweep_once()
-                await self._tidy()
             except (Unavailable, RedisError, OSError) as error:
                 log.warning("sweep put off", projection=self.projection.name, error=f"{type(error).__name__}: {error}")
             except Exception as error:
@@ -233,11 +230,6 @@ class Runner:
             await self.catch_up(head)
         finally:
             await self._redis.delete(f"am:sweeper:{name}")
-
-    async def _tidy(self) -> None:
-        if time.monotonic() - self._tidied > TIDY_SECONDS and await self._redis.exists(EVENTS):
-            self._tidied = time.monotonic()
-            await forget_dead_consumers(self._redis, EVENTS, self.projection.name)
 
     async def _bus_starts_after(self, checkpoint: int) -> bool:
         """Whether the next event is not on the bus any more (trimmed, flushed), so that waiting for it is no use."""

@@ -5,14 +5,15 @@ import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from agent_memory.contracts.streams import heartbeat_key
 from agent_memory.runtime import telemetry
-from agent_memory.runtime.broker import HealingBroker, give_back, leave, replica_name
+from agent_memory.runtime.broker import HealingBroker, Place, forget_dead_consumers, give_back, leave, replica_name
 from agent_memory.runtime.metrics_server import serve
 from agent_memory.runtime.settings import Settings
 
@@ -45,8 +46,9 @@ async def run(
     for name in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(name, stop.set)
     telemetry.BUILD.labels(service, replica_name(settings)).set(1)
+    beat: Task = partial(heartbeat, redis, service, settings, () if broker is None else broker.places)
     async with serve(settings, checks or {}):
-        running = [asyncio.create_task(_forever(task)) for task in (*tasks, lambda: heartbeat(redis, service, settings))]
+        running = [asyncio.create_task(_forever(task)) for task in (*tasks, beat)]
         if broker is not None:
             running.append(asyncio.create_task(_start_broker(broker)))
         log.info("started", service=service)
@@ -75,17 +77,33 @@ async def _leave(redis: Redis, service: str, settings: Settings, broker: Healing
         log.warning("left without a word", service=service, error=f"{type(error).__name__}: {error}")
 
 
-async def heartbeat(redis: Redis, service: str, settings: Settings) -> None:
-    """Says every two seconds that this replica lives, and forgets those that have been silent for long."""
+async def heartbeat(
+    redis: Redis, service: str, settings: Settings, places: Sequence[Place] = (), *, seconds: float = HEARTBEAT_SECONDS
+) -> None:
+    """Says every two seconds that this replica lives, and forgets those that have been silent for long.
+
+    `places`: what the replicas of the service read as. Of a group go those who are not among the living and have nothing left: what
+    was killed could not leave, and what stopped with entries in hand had to stay until others had claimed them.
+    """
     replica, key = replica_name(settings), heartbeat_key(service)
     while True:
         now = int(time.time() * 1000)
         with suppress(RedisError, OSError):
             await redis.hset(key, replica, now)
-            silent = [name for name, seen in (await redis.hgetall(key)).items() if now - int(seen) > HEARTBEAT_STALE_MS]
+            beats = await redis.hgetall(key)
+            silent = [name for name, seen in beats.items() if now - int(seen) > HEARTBEAT_STALE_MS]
             if silent:
                 await redis.hdel(key, *silent)
-        await asyncio.sleep(HEARTBEAT_SECONDS)
+            for place in places:
+                await _forget(redis, place, set(beats).difference(silent), idle_ms=round(seconds * 2_500))
+        await asyncio.sleep(seconds)
+
+
+async def _forget(redis: Redis, place: Place, living: set[bytes | str], *, idle_ms: int) -> None:
+    with suppress(ResponseError):  # nobody has made the stream or the group yet
+        gone = await forget_dead_consumers(redis, place.stream, place.group, idle_ms=idle_ms, living=living)
+        if gone:
+            log.info("forgotten", stream=place.stream, group=place.group, consumers=gone)
 
 
 async def _start_broker(broker: HealingBroker) -> None:

@@ -1,14 +1,13 @@
 """Full runs of summary views: tasks in the log, done by whichever replica gets the lease, and made for continuous views."""
 
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Protocol
 
 import structlog
 from msgspec.structs import replace
 from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 
 from agent_memory.contracts.codec import decode_event
 from agent_memory.contracts.commands import ChangeTask
@@ -16,9 +15,8 @@ from agent_memory.contracts.envelope import EventEnvelope
 from agent_memory.contracts.errors import MemoryFault, NotFound, Refused, Unavailable
 from agent_memory.contracts.events import SummaryViewCreated, TaskChanged
 from agent_memory.contracts.records import Task, TaskStatus, to_datetime
-from agent_memory.contracts.streams import PARTITION_RUNS, PARTITION_RUNS_GROUP, SUMMARY_VIEWS, owner_of, task_stream, view_streams
+from agent_memory.contracts.streams import SUMMARY_VIEWS, owner_of, task_stream, view_streams
 from agent_memory.readmodels import tasks
-from agent_memory.runtime.broker import forget_dead_consumers
 from agent_memory.runtime.commanding import Commanding
 from agent_memory.runtime.leases import Leases
 from agent_memory.summarizer.summary_views import Log, NoSummary, commanded
@@ -133,8 +131,6 @@ class Refreshing:
     async def run(self, due_ms: int) -> dict[str, str]:
         """Body of the job SUMMARY_VIEWS. Raises MemoryFault, redis.RedisError."""
         made = await self.made(due_ms)
-        with suppress(ResponseError):  # nobody has asked for a partition yet
-            await forget_dead_consumers(self._redis, PARTITION_RUNS, PARTITION_RUNS_GROUP)
         return {"tasks": str(len(made))}
 
     async def made(self, due_ms: int) -> list[str]:
