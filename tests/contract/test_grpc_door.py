@@ -123,8 +123,8 @@ async def test_bytes_that_are_no_message_are_the_callers_fault(
     system: MemorySystem, caplog: pytest.LogCaptureFixture, method: str, raw: bytes
 ) -> None:
     async with rpc(**system.ports()) as edge:
-        path = f"/{DESCRIPTOR.full_name}/{method}"
-        call: Any = edge.channel.stream_unary(path)(iter([raw])) if method == "IngestEvents" else edge.channel.unary_unary(path)(raw)
+        channel, path = edge.channel, f"/{DESCRIPTOR.full_name}/{method}"
+        call: Any = channel.stream_unary(path)(iter([raw])) if method == "IngestEvents" else channel.unary_unary(path)(raw)
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await call
         told = refused.value

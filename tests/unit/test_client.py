@@ -250,6 +250,19 @@ def test_a_search_of_kinds_gives_nodes_grips_and_events_as_the_other_door_does()
     assert (of_node.node.event_count, of_grip.grip.event_id_end, of_event.event.role) == (7, "e2", "user")
 
 
+def test_a_server_that_knows_no_kinds_tells_of_events_alone() -> None:
+    hit = {"event_id": "e", "session_id": "s", "timestamp_ms": 5, "text": "hi", "role": "user", "score": 0.9}
+    answer = Told(body={"events": [hit], "total": 4, "next_offset": 1})
+    with scripted(answer, answer, answer) as server, client_of(server) as memory:
+        anything, events, others = (memory.search_timeline("ferry", kinds=kinds) for kinds in ([], ["event"], ["node", "grip"]))
+    assert anything == events
+    assert (events.total, events.next_offset, others.total, others.next_offset, others.matches) == (4, 1, 0, None, [])
+    (match,) = events.matches
+    assert (match.kind, match.id, match.score, match.text, match.timestamp_ms) == ("event", "e", 0.9, "hi", 5)
+    assert match.event
+    assert match.event.session_id == "s"
+
+
 def test_ids_with_slashes_and_non_ascii_letters_stay_one_part_of_the_path() -> None:
     document = {"session_id": "a/b ł", "messages": []}
     with scripted(Told(body=document)) as server, client_of(server) as memory:

@@ -7,11 +7,12 @@ from typing import Any
 
 import msgspec
 
-from agent_memory.client.answers import EventHits, EventOutcome, EventPage, Recorded
+from agent_memory.client.answers import EventHit, EventHits, EventOutcome, EventPage, Recorded
 from agent_memory.client.errors import InvalidRequest
 from agent_memory.client.exchange import exchange, fetch, new_key, read
 from agent_memory.client.program import Caller, Program, Request, params
-from agent_memory.client.records import Match, match_of
+from agent_memory.client.records import Match, event_of, match_of
+from agent_memory.client.toc import TimelineMatch
 from agent_memory.contracts.queries import SearchMode, TimelineKind
 from agent_memory.contracts.records import TimelineEvent
 
@@ -26,11 +27,20 @@ Time = datetime | int | str
 
 
 class Matches(msgspec.Struct, frozen=True, kw_only=True):
-    """A page of found nodes, grips and events as the API writes it."""
+    """A page of found nodes, grips and events as the API writes it. A server that knows no kinds tells of `events` alone."""
 
-    matches: list[Match]
+    matches: list[Match] | None = None
+    events: list[EventHit] = []
     total: int
     next_offset: int | None = None
+
+    def of(self, kinds: Sequence[TimelineKind]) -> EventHits:
+        """What was asked for; of a server that knows no kinds, its events where these are among them."""
+        if self.matches is not None:
+            return EventHits(total=self.total, next_offset=self.next_offset, matches=[match_of(match) for match in self.matches])
+        if kinds and "event" not in kinds:
+            return EventHits(total=0)
+        return EventHits(total=self.total, next_offset=self.next_offset, matches=[_match(hit) for hit in self.events])
 
 
 def record_events(
@@ -120,8 +130,13 @@ def search_timeline(
     )
     if kinds is None:
         return (yield from fetch(request, caller.retry, EventHits))
-    found = yield from fetch(request, caller.retry, Matches)
-    return EventHits(total=found.total, next_offset=found.next_offset, matches=[match_of(match) for match in found.matches])
+    return (yield from fetch(request, caller.retry, Matches)).of(kinds)
+
+
+def _match(hit: EventHit) -> TimelineMatch:
+    return TimelineMatch(
+        kind="event", id=hit.event_id, score=hit.score or 0.0, text=hit.text, timestamp_ms=hit.timestamp_ms, event=event_of(hit)
+    )
 
 
 def counted_from(error: InvalidRequest, first: int) -> InvalidRequest:
