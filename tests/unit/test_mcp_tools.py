@@ -109,16 +109,50 @@ def test_numbers_and_truth_in_text_are_understood() -> None:
 
 
 @pytest.mark.parametrize(
-    ("arguments", "told"),
+    ("name", "arguments", "told", "would"),
     [
-        ({}, "missing required field `text`"),
-        ({"text": "x", "search_mode": "fuzzy"}, "Invalid enum value 'fuzzy' - at `$.search_mode`"),
-        ({"text": "x", "created_at": {"after": 1}}, "unknown field `after` - at `$.created_at`"),
-        ({"text": "x", "filters": "{not json"}, "at `$.filters`"),
+        ("search_long_term_memory", {}, "missing required field `text`", "Arguments are: created_at, distance_threshold"),
+        ("scheduler_status", {"x": 1}, "unknown field `x`", "Arguments are: none"),
+        (
+            "search_long_term_memory",
+            {"text": "x", "search_mode": "fuzzy"},
+            "at `$.search_mode`",
+            "One of: hybrid, keyword, semantic.",
+        ),
+        (
+            "edit_long_term_memory",
+            {"memory_id": "x", "memory_type": "y"},
+            "at `$.memory_type`",
+            "One of: episodic, message, semantic.",
+        ),
+        ("search_timeline", {"text": "x", "kinds": ["words"]}, "at `$.kinds[0]`", "One of: event, grip, node."),
+        (
+            "search_long_term_memory",
+            {"text": "x", "created_at": {"after": 1}},
+            "field `after` - at `$.created_at`",
+            "It has: between, eq",
+        ),
+        ("search_long_term_memory", {"text": "x", "filters": "{not json"}, "at `$.filters`", "It has: created_at, entities"),
+        ("search_long_term_memory", {"text": "x", "filters": {"topics": {"like": 1}}}, "at `$.filters.topics`", "It has: all, any"),
+        ("create_long_term_memories", {"memories": "x"}, "at `$.memories`", 'What to remember: [{"text": '),
+        ("create_long_term_memories", {"memories": [{"txt": "x"}]}, "at `$.memories[0]`", "It has: access_count, created_at"),
+        (
+            "create_long_term_memories",
+            {"memories": [{"text": "x", "topics": "y"}]},
+            "[0].topics`",
+            "Tags to find it by, without commas.",
+        ),
+        ("record_event", {"session_id": "s", "text": "x", "metadata": {"a": 1}}, "at `$.metadata[...]`", ""),
+        ("get_long_term_memory", {"memory_id": ""}, "length >= 1 - at `$.memory_id`", "Id of a memory, as searches"),
+        ("delete_long_term_memories", {"memory_ids": ["a", ""]}, "length >= 1 - at `$.memory_ids[1]`", "Id of a memory"),
+        ("set_working_memory", {"session_id": ""}, "length >= 1 - at `$.session_id`", "Id of the conversation."),
+        ("browse_timeline", {"node_id": ""}, "length >= 1 - at `$.node_id`", "Node to look into, such as toc:week:2026-W05"),
     ],
 )
-def test_what_does_not_fit_is_told_with_its_place_and_what_would(arguments: dict[str, Any], told: str) -> None:
+def test_what_does_not_fit_is_told_with_its_place_and_what_would(
+    name: str, arguments: dict[str, Any], told: str, would: str
+) -> None:
     with pytest.raises(Misused) as refusal:
-        arguments_of(SPECS["search_long_term_memory"].takes, arguments)
+        arguments_of(SPECS[name].takes, arguments)
     assert told in str(refusal.value)
-    assert "Arguments are: created_at, distance_threshold" in str(refusal.value)
+    assert would in str(refusal.value)

@@ -82,10 +82,11 @@ Offset = Annotated[int, Meta(description="Results to pass over, for the next pag
 Near = Annotated[float | None, Meta(description="Semantic only: largest distance, 0 (the same) to 2; 0.3 is strict, 0.7 loose.")]
 Mode = Annotated[SearchMode, Meta(description="semantic: by meaning; keyword: by exact words; hybrid: by both.")]
 Rewrite = Annotated[bool, Meta(description="Have a model put the text in better words first. Slower.")]
-Session = Annotated[str, Meta(description="Id of the conversation.")]
+Session = Annotated[str, Meta(min_length=1, description="Id of the conversation.")]
 Namespace = Annotated[str | None, Meta(description="Namespace, where it is not set already.")]
 User = Annotated[str | None, Meta(description="User, where it is not set already.")]
-MemoryId = Annotated[str, Meta(description="Id of a memory, as searches and create_long_term_memories tell it.")]
+NodeId = Annotated[str, Meta(min_length=1)]
+MemoryId = Annotated[str, Meta(min_length=1, description="Id of a memory, as searches and create_long_term_memories tell it.")]
 
 
 class Searching(Arguments, frozen=True, kw_only=True):
@@ -183,7 +184,7 @@ class Strategy(msgspec.Struct, frozen=True, kw_only=True):
 class CreateMemories(Arguments, frozen=True, kw_only=True):
     """create_long_term_memories"""
 
-    memories: list[NewMemory]
+    memories: Annotated[list[NewMemory], Meta(description='What to remember: [{"text": "Ana is allergic to hazelnuts"}].')]
 
 
 class SetWorkingMemory(Arguments, frozen=True, kw_only=True):
@@ -234,7 +235,7 @@ class EditMemory(OneMemory, frozen=True, kw_only=True):
 class DeleteMemories(Arguments, frozen=True, kw_only=True):
     """delete_long_term_memories"""
 
-    memory_ids: Names
+    memory_ids: list[MemoryId]
 
 
 class Compact(Arguments, frozen=True, kw_only=True):
@@ -279,7 +280,7 @@ class AppendMessages(Arguments, frozen=True, kw_only=True):
 class BrowseTimeline(Arguments, frozen=True, kw_only=True):
     """browse_timeline"""
 
-    node_id: Annotated[str | None, Meta(description="Node to look into, such as toc:week:2026-W05; null: the years.")] = None
+    node_id: Annotated[NodeId | None, Meta(description="Node to look into, such as toc:week:2026-W05; null: the years.")] = None
     limit: Annotated[int, Meta(description="Most children, 1 to 100.")] = 20
     continuation_token: Annotated[str | None, Meta(description="Goes on where a page ended.")] = None
     namespace: Namespace = None
@@ -289,7 +290,7 @@ class BrowseTimeline(Arguments, frozen=True, kw_only=True):
 class ExpandGrip(Arguments, frozen=True, kw_only=True):
     """expand_grip"""
 
-    grip_id: Annotated[str, Meta(description="Grip of a bullet, as browse_timeline tells it.")]
+    grip_id: Annotated[str, Meta(min_length=1, description="Grip of a bullet, as browse_timeline tells it.")]
     events_before: Annotated[int, Meta(description="How much of what was said before to show.")] = 3
     events_after: Annotated[int, Meta(description="How much of what was said after.")] = 3
     namespace: Namespace = None

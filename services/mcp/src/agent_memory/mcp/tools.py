@@ -16,6 +16,7 @@ from agent_memory.client import MemoryClientError
 from agent_memory.mcp.calls import Call
 from agent_memory.mcp.domain import Misused
 from agent_memory.mcp.errors import advice
+from agent_memory.mcp.misfits import would_do
 from agent_memory.mcp.permissions import Permission
 from agent_memory.mcp.progress import telling
 from agent_memory.runtime import telemetry
@@ -120,8 +121,7 @@ def arguments_of(struct: type[msgspec.Struct], given: Mapping[str, Any]) -> Any:
                 return msgspec.convert(again, struct, strict=False)
             except msgspec.ValidationError:
                 pass
-        known = ", ".join(sorted(field.encode_name for field in msgspec.structs.fields(struct))) or "none"
-        raise Misused(f"{first}. Arguments are: {known}") from None
+        raise Misused(f"{first}. {would_do(schema_of(struct), str(first))}".rstrip()) from None
 
 
 def _parsed(value: Any) -> Any:
