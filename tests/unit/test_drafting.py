@@ -1,6 +1,5 @@
 """Segments and periods put into words without a model."""
 
-import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -72,6 +71,18 @@ def test_a_segment_has_a_title_a_summary_bullets_and_keywords_that_speak_of_it()
     assert next(iter(draft.keywords.values())) == 1
     assert all(word == word.lower() for word in draft.keywords)
     assert draft.made_by == "extractive"
+
+
+def test_a_summary_is_the_best_bullet_and_what_no_bullet_says_in_the_order_in_which_it_was_said() -> None:
+    places = ("Berlin", "Hamburg", "Lisbon", "Porto", "Kyoto", "Osaka", "Lyon")
+    events = said(*(f"The office in {place} opens its own warehouse for {place} on Monday." for place in places))
+    draft = drafted(events)
+    told = [one for one in events if one.text in draft.summary]
+    assert draft.summary == " ".join(one.text for one in told)
+    assert len(told) == 3
+    assert {bullet.text for bullet in draft.bullets} & {one.text for one in told} == {draft.bullets[0].text}
+    few = said("The office in Porto opens on Monday.", "The warehouse in Kyoto is closed.")
+    assert drafted(few).summary == " ".join(one.text for one in few)
 
 
 def test_bullets_are_whole_sentences_and_no_boilerplate_or_code() -> None:
@@ -270,7 +281,7 @@ def child(number: int, keywords: dict[str, float], *bullets: str, events: int = 
     return ChildDraft(
         node_id=f"n{number}",
         title=f"Part {number}",
-        summary=f"The main topics were {', '.join(keywords)} and others. Part {number} ends well.",
+        summary=f"Part {number} begins well. It ends well.",
         bullets=tuple(Bullet(text=text, grip_ids=(f"grip:{number}-{at}",)) for at, text in enumerate(bullets)),
         keywords=keywords,
         events=events,
@@ -285,40 +296,42 @@ PARTS = [
 
 
 def test_a_period_merges_keywords_by_weight_and_events() -> None:
-    assert list(draft_period("day", PARTS).keywords)[:2] == ["rust ownership", "database"]
-    assert next(iter(draft_period("day", PARTS).keywords.values())) == 1
+    assert list(draft_period(PARTS).keywords)[:2] == ["rust ownership", "database"]
+    assert next(iter(draft_period(PARTS).keywords.values())) == 1
 
 
 def test_a_period_quotes_its_parts_with_their_grips_one_of_each_first() -> None:
-    bullets = draft_period("week", PARTS).bullets
+    bullets = draft_period(PARTS).bullets
     assert len(bullets) == 3
     assert {one.grip_ids[0].split("-")[0] for one in bullets} == {"grip:1", "grip:2", "grip:3"}
     assert set(bullets) <= {bullet for part in PARTS for bullet in part.bullets}
 
 
-def test_the_summary_of_a_period_names_topics_once_and_says_what_its_parts_say() -> None:
-    summary = draft_period("week", PARTS).summary
-    assert summary == "The main topics of the week were rust ownership, database and parser. Part 1 ends well. Part 2 ends well."
-
-
-def test_topics_of_a_period_keep_their_capitals() -> None:
-    german = [
-        child(number, {"rechnung": 1.0, "datev-export": 0.9}, "Der DATEV-Export und die Rechnung sind fertig.") for number in (1, 2)
+def test_the_summary_of_a_period_tells_what_happened_in_order_of_time_and_not_only_what_its_bullets_say() -> None:
+    parts = [
+        child(1, {"database": 1.0}, "the database moves to Frankfurt", "The old database is kept until Easter.", "Tea was had."),
+        child(2, {"parser": 0.9}, "The parser reads the invoices of March.", "render() calls the parser"),
     ]
-    parts = [msgspec.structs.replace(one, summary="Es ging um Rechnung und DATEV-Export. Der Export ist fertig.") for one in german]
-    assert draft_period("day", parts).summary.startswith("An diesem Tag ging es um Rechnung und DATEV-Export.")
+    draft = draft_period(parts)
+    moves, kept, _, reads, calls = (bullet.text for part in parts for bullet in part.bullets)
+    assert [bullet.text for bullet in draft.bullets] == [moves, kept, calls]
+    assert draft.summary == f"The database moves to Frankfurt. {reads} {calls}."
+
+
+def test_a_period_whose_parts_have_no_bullets_begins_as_they_do() -> None:
+    assert draft_period([child(1, {"tea": 1.0}), child(2, {})]).summary == "Part 1 begins well. Part 2 begins well."
 
 
 def test_a_period_of_one_part_says_what_that_says_and_one_of_none_nothing() -> None:
-    assert draft_period("day", PARTS[:1]).summary == PARTS[0].summary
-    empty = draft_period("day", [])
+    assert draft_period(PARTS[:1]).summary == PARTS[0].summary
+    empty = draft_period([])
     assert (empty.summary, empty.bullets, empty.keywords) == ("", (), {})
 
 
 @given(st.lists(st.tuples(st.lists(ANY_TEXT, max_size=3), st.dictionaries(ANY_TEXT, st.floats(0, 1), max_size=3)), max_size=5))
 def test_whatever_its_parts_are_a_period_has_bullets_of_theirs(parts: list[tuple[list[str], dict[str, float]]]) -> None:
     children = [child(number, words, *texts, events=number) for number, (texts, words) in enumerate(parts)]
-    draft = draft_period("month", children)
-    assert draft == draft_period("month", list(children))
+    draft = draft_period(children)
+    assert draft == draft_period(list(children))
     assert len(draft.bullets) <= 5
     assert all(any(bullet in one.bullets for one in children) for bullet in draft.bullets)

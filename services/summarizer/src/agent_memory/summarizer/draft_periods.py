@@ -4,10 +4,12 @@ import math
 from collections import defaultdict
 from collections.abc import Sequence
 
-from agent_memory.contracts.toc import Bullet, NodeLevel
-from agent_memory.summarizer.draft_lines import Lexicon, lexicon, line_of, term
+import msgspec
+
+from agent_memory.contracts.toc import Bullet
+from agent_memory.summarizer.draft_lines import lexicon, line_of, term
 from agent_memory.summarizer.draft_picks import picked, shared
-from agent_memory.summarizer.draft_topics import NAMED, is_topics_sentence, topics_sentence
+from agent_memory.summarizer.draft_text import joined
 from agent_memory.summarizer.drafts import ChildDraft, PeriodDraft
 from agent_memory.summarizer.extractive import sentences
 
@@ -17,17 +19,29 @@ CONSIDERED = 30
 FEWEST_BULLETS, MOST_BULLETS = 3, 5
 MOST_CHILDREN = 60
 """Children whose bullets are considered: those under which most events lie."""
-LED = 2
-"""Children whose leading sentences make the summary."""
+SUMMED_UP = 3
+"""Sentences of a summary."""
+AGAIN = 0.5
+"""What a sentence counts in a summary that is a bullet beside it."""
 
 
-def draft_period(level: NodeLevel, children: Sequence[ChildDraft]) -> PeriodDraft:
+class Told(msgspec.Struct, frozen=True):
+    """A bullet of a part: the part's number, what it speaks of, and how much it says of the whole, from 0 to 1."""
+
+    at: int
+    bullet: Bullet
+    terms: frozenset[str]
+    score: float
+
+
+def draft_period(children: Sequence[ChildDraft]) -> PeriodDraft:
     """The draft of a period from its parts, which are given in order of time. A period of one part says what that says."""
     keywords = _merged(children)
-    known = lexicon(text for child in children for text in (child.summary, *(bullet.text for bullet in child.bullets)))
+    told = _told(children, keywords)
+    shown = _picked(told, min(max(FEWEST_BULLETS, len(children)), MOST_BULLETS))
     return PeriodDraft(
-        summary=_summary(level, children, keywords, known),
-        bullets=_bullets(children, keywords, known),
+        summary=_summary(children, told, shown),
+        bullets=tuple(told[at].bullet for at in shown),
         keywords=dict(list(keywords.items())[:MOST_KEYWORDS]),
         made_by="extractive",
     )
@@ -61,10 +75,11 @@ def _within(word: str, other: str) -> bool:
     return one <= two or two <= one
 
 
-def _bullets(children: Sequence[ChildDraft], keywords: dict[str, float], known: Lexicon) -> tuple[Bullet, ...]:
-    """Those that speak of the heaviest keywords, of different children first, with their grips; in order of time."""
+def _told(children: Sequence[ChildDraft], keywords: dict[str, float]) -> list[Told]:
+    """The bullets of the parts, in order of time: they tell the more, the heavier the keywords that they speak of."""
     heavy = sorted(range(len(children)), key=lambda at: (-children[at].events, at))[:MOST_CHILDREN]
     found = [(at, bullet) for at in sorted(heavy) for bullet in children[at].bullets]
+    known = lexicon(bullet.text for _, bullet in found)
     lines = [line_of(bullet.text, known) for _, bullet in found]
     tells: defaultdict[str, float] = defaultdict(float)
     for keyword, weight in keywords.items():
@@ -73,38 +88,34 @@ def _bullets(children: Sequence[ChildDraft], keywords: dict[str, float], known: 
     told = [math.fsum(tells[one] for one in line.terms) / (line.size + 6) ** 0.5 for line in lines]
     most = max(told, default=0.0) or 1.0
     events = max((children[at].events for at in heavy), default=1) or 1
-    scores = [0.8 * each / most + 0.2 * children[at].events / events for each, (at, _) in zip(told, found, strict=True)]
+    return [
+        Told(at, bullet, line.terms, 0.8 * each / most + 0.2 * children[at].events / events)
+        for (at, bullet), line, each in zip(found, lines, told, strict=True)
+    ]
+
+
+def _picked(told: Sequence[Told], most: int, again: frozenset[int] = frozenset()) -> list[int]:
+    """Numbers of those that tell most, of different parts first, in order of time. `again`: what stands elsewhere already."""
 
     def alike(one: int, other: int) -> float:
-        if found[one][0] == found[other][0] or found[one][1].text == found[other][1].text:
+        first, second = told[one], told[other]
+        if first.at == second.at or first.bullet.text == second.bullet.text:
             return 1.0
-        return shared(lines[one].terms, lines[other].terms)
+        return shared(first.terms, second.terms)
 
-    wanted = min(max(FEWEST_BULLETS, len(children)), MOST_BULLETS)
-    return tuple(found[at][1] for at in sorted(picked(scores, alike, wanted)))
+    scores = [one.score * (AGAIN if at in again else 1.0) for at, one in enumerate(told)]
+    return sorted(picked(scores, alike, most))
 
 
-def _summary(level: NodeLevel, children: Sequence[ChildDraft], keywords: dict[str, float], known: Lexicon) -> str:
-    """What it was mostly about, and how the parts that are most of it begin."""
+def _summary(children: Sequence[ChildDraft], told: Sequence[Told], shown: Sequence[int]) -> str:
+    """What happened, in order of time: the best bullet, and besides it rather what is not shown as a bullet."""
     if len(children) == 1:
         return children[0].summary
-    texts = [text for child in children for text in (child.summary, *(bullet.text for bullet in child.bullets))]
-    names = topics_sentence([_as_written(word, texts) for word in list(keywords)[:NAMED]], known.main, level)
-    weights = [_share(child) * sum(keywords.get(word, 0.0) for word in child.keywords) for child in children]
-    leading = sorted(range(len(children)), key=lambda at: (-weights[at], at))[:LED]
-    leads = [_lead(children[at].summary) for at in sorted(leading)]
-    return " ".join(dict.fromkeys(text for text in (names, *leads) if text))
+    best = max(shown, key=lambda at: told[at].score, default=-1)
+    chosen = _picked(told, SUMMED_UP, frozenset(shown) - {best})
+    return joined(dict.fromkeys(told[at].bullet.text for at in chosen)) or _beginnings(children)
 
 
-def _as_written(word: str, texts: Sequence[str]) -> str:
-    """A keyword with the capitals that it was first written with."""
-    for text in texts:
-        at = text.lower().find(word)
-        if at >= 0 and text[at : at + len(word)].lower() == word:
-            return text[at : at + len(word)]
-    return word
-
-
-def _lead(summary: str) -> str:
-    """The first sentence that says something of its own."""
-    return next((sentence for sentence in sentences(summary) if not is_topics_sentence(sentence)), "")
+def _beginnings(children: Sequence[ChildDraft]) -> str:
+    """How the summaries of parts without bullets begin."""
+    return joined(dict.fromkeys(sentence for child in children for sentence in sentences(child.summary)[:1]))

@@ -1,8 +1,7 @@
 """A segment put into words without a model: the sentences that the rest is about, as they were said, and key phrases. Pure."""
 
 import math
-import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import msgspec
 
@@ -10,18 +9,16 @@ from agent_memory.contracts.toc import Span
 from agent_memory.runtime.embed_vectors import Floats
 from agent_memory.summarizer import draft_words
 from agent_memory.summarizer.draft_lines import Lexicon, Line, is_unspaced, lexicon, line_of
-from agent_memory.summarizer.draft_phrases import Phrase, Tally
+from agent_memory.summarizer.draft_phrases import Tally
 from agent_memory.summarizer.draft_picks import picked, shared
-from agent_memory.summarizer.draft_text import border, captions, clipped, plain, readable, spans
+from agent_memory.summarizer.draft_text import border, captions, clipped, joined, plain, readable, spans
 from agent_memory.summarizer.draft_topics import (
     CODE_ONLY,
-    NAMED,
     NOTHING_SAID,
     SMALL_TALK,
     TITLE_CHARACTERS,
     keywords_of,
     title_of,
-    topics_sentence,
 )
 from agent_memory.summarizer.drafts import DraftBullet, Quote, Said, SegmentDraft
 
@@ -37,11 +34,10 @@ SENTENCES_A_BULLET = 4
 """Of an event that says much."""
 MOST_PHRASES = 12
 MOST_SENTENCES = 400
+SUMMED_UP = 3
+"""Sentences of a summary."""
 SPARE = 4
 """Sentences chosen beyond those that are wanted: some turn out to be shown with their neighbours."""
-
-_ENDS = frozenset(".!?…。！？\"'”’)")
-_CODE_NAME = re.compile(r"[_./(\d]|(?<=\w)[A-Z]")
 
 
 class Sentence(msgspec.Struct, frozen=True):
@@ -82,7 +78,7 @@ def draft_segment(said: Sequence[Said], vectors: Floats | None, context: Sequenc
     language = read.known.main
     return SegmentDraft(
         title=title_of(phrases, language) or _plain_title(said, read, bullets),
-        summary=_summary(read, phrases, chosen, len(bullets)) or _nothing(said, read),
+        summary=_summary(chosen, len(bullets)) or _nothing(said, read),
         bullets=tuple(bullets),
         keywords=keywords_of(phrases),
         made_by="extractive",
@@ -234,30 +230,10 @@ def _bullet(group: Sequence[Sentence], said: Said) -> DraftBullet:
     return DraftBullet(text=text, quotes=(Quote(spans=(Span(event_id=said.event_id, start=start, end=end),)),))
 
 
-def _summary(read: Read, phrases: Sequence[Phrase], chosen: Sequence[tuple[DraftBullet, Sentence]], shown: int) -> str:
-    """What it was about, and what was said of it that no bullet says; of very little, just that."""
-    if not chosen:
-        return ""
-    if len(chosen) < 3:
-        return _joined(bullet.text for bullet, _ in chosen)
-    names = topics_sentence([phrase.text for phrase in phrases[:NAMED]], read.known.main)
-    told = sorted(chosen[shown : shown + 2] or chosen[:1], key=lambda one: (one[1].at, one[1].number))
-    return _joined([names, *(bullet.text for bullet, _ in told)])
-
-
-def _joined(texts: Iterable[str]) -> str:
-    """Sentences one after the other, each with a capital and an end."""
-    joined = ""
-    for text in filter(None, texts):
-        gap = "" if not joined or joined[-1] in "。！？" else " "
-        joined += gap + _begun(text) + ("" if text[-1] in _ENDS else ".")
-    return joined
-
-
-def _begun(text: str) -> str:
-    """With a capital, unless it begins with a name from code, which is another name with a capital: `settings.py`, `iPhone`."""
-    first = text.split(maxsplit=1)[0].rstrip(".,:;!?…")
-    return text if _CODE_NAME.search(first) else text[0].upper() + text[1:]
+def _summary(chosen: Sequence[tuple[DraftBullet, Sentence]], shown: int) -> str:
+    """The best sentence and the next two, of those that no bullet shows if there are any, in the order in which they were said."""
+    told = [*chosen[:1], *chosen[max(shown, 1) :], *chosen[1:shown]][:SUMMED_UP]
+    return joined(bullet.text for bullet, _ in sorted(told, key=lambda one: (one[1].at, one[1].number)))
 
 
 def _plain_title(said: Sequence[Said], read: Read, bullets: Sequence[DraftBullet]) -> str:

@@ -2,6 +2,7 @@
 
 import re
 import unicodedata
+from collections.abc import Iterable
 
 from agent_memory.summarizer.drafts import Said
 from agent_memory.summarizer.extractive import sentence_spans
@@ -31,6 +32,8 @@ _NO_PROSE = re.compile(
 )
 """How headings, traces, logs and code begin."""
 _SIGNS = re.compile(r"[{}\[\]<>=;|\\/_$#@&*+~^`]")
+_ENDS = frozenset(".!?…。！？\"'”’)")
+_CODE_NAME = re.compile(r"[_./(\d]|(?<=\w)[A-Z]")
 _LETTERS = re.compile(r"[^\W\d_]")
 _LINK = re.compile(r"!?\[([^\]\[]{0,200})\]\([^)\s]{0,500}\)")
 _ADDRESS = re.compile(r"\S{60,}|https?://\S+")
@@ -99,6 +102,21 @@ def clipped(text: str, start: int, end: int) -> tuple[int, int]:
 def plain(text: str) -> str:
     """A sentence without line breaks and without the marks of Markdown."""
     return " ".join(_EMPHASIS.sub("", _LINK.sub(r"\1", text)).split())
+
+
+def joined(texts: Iterable[str]) -> str:
+    """Sentences one after the other, each with a capital and an end."""
+    found = ""
+    for text in filter(None, texts):
+        gap = "" if not found or found[-1] in "。！？" else " "
+        found += gap + _begun(text) + ("" if text[-1] in _ENDS else ".")
+    return found
+
+
+def _begun(text: str) -> str:
+    """With a capital, unless it begins with a name from code, which is another name with a capital: `settings.py`, `iPhone`."""
+    first = text.split(maxsplit=1)[0].rstrip(".,:;!?…")
+    return text if _CODE_NAME.search(first) else text[0].upper() + text[1:]
 
 
 def _together(text: str, at: int) -> bool:

@@ -1,8 +1,7 @@
-"""Titles, keywords and the sentence that names topics, of key phrases. Pure."""
+"""Titles and keywords, of key phrases. Pure."""
 
 from collections.abc import Sequence
 
-from agent_memory.contracts.toc import NodeLevel
 from agent_memory.summarizer.draft_phrases import Phrase
 
 FEWEST_KEYWORDS, MOST_KEYWORDS = 3, 7
@@ -10,8 +9,6 @@ FAINTEST = 0.15
 """Beside the heaviest: of fainter keywords there are no more than the fewest."""
 TITLE_WORDS = 6
 TITLE_CHARACTERS = 60
-NAMED = 3
-"""Topics that a sentence names."""
 SECOND = 0.4
 """So much of the first topic's weight has a second one that the title names too."""
 NOTHING_SAID = "Session without messages"
@@ -20,27 +17,6 @@ CODE_ONLY = "Code and tool output"
 
 _AND = {"en": "and", "de": "und", "fr": "et", "es": "y", "pt": "e", "it": "e", "nl": "en", "ru": "и"}
 _DISCUSSION = {"en": "{} discussion", "zh": "关于{}", "ja": "{}について", "nl": "Gesprek over {}", "ru": "Разговор: {}"}
-_TOPICS = {
-    "en": ("The topic was {}.", "The main topics were {}."),
-    "de": ("Es ging um {}.", "Es ging um {}."),
-    "fr": ("Le sujet était {}.", "Les principaux sujets étaient {}."),
-    "es": ("El tema fue {}.", "Los temas principales fueron {}."),
-    "pt": ("O tema foi {}.", "Os principais temas foram {}."),
-    "it": ("Il tema era {}.", "I temi principali erano {}."),
-    "nl": ("Het ging over {}.", "Het ging over {}."),
-    "ru": ("Тема: {}.", "Основные темы: {}."),
-    "zh": ("主要话题是{}。", "主要话题是{}。"),
-    "ja": ("主な話題は{}です。", "主な話題は{}です。"),
-}
-_PERIODS: dict[str, dict[NodeLevel, str]] = {
-    "en": {level: f"The main topics of the {level} were {{}}." for level in ("day", "week", "month", "year")},
-    "de": {
-        "day": "An diesem Tag ging es um {}.",
-        "week": "In dieser Woche ging es um {}.",
-        "month": "In diesem Monat ging es um {}.",
-        "year": "In diesem Jahr ging es um {}.",
-    },
-}
 
 
 def title_of(phrases: Sequence[Phrase], language: str) -> str:
@@ -56,23 +32,6 @@ def title_of(phrases: Sequence[Phrase], language: str) -> str:
     if len(first.split()) < 2 and language in _DISCUSSION:
         return _capital(_DISCUSSION[language].format(first))
     return _capital(first)
-
-
-def topics_sentence(topics: Sequence[str], language: str, level: NodeLevel = "segment") -> str:
-    """A sentence that names them, in their language; empty where none is known for it."""
-    wordings = _TOPICS.get(language)
-    if not topics or wordings is None:
-        return ""
-    if len(topics) == 1:
-        return wordings[0].format(topics[0])
-    joined = "、".join(topics) if language in ("zh", "ja") else f"{', '.join(topics[:-1])} {_AND[language]} {topics[-1]}"
-    return _PERIODS.get(language, {}).get(level, wordings[1]).format(joined)
-
-
-def is_topics_sentence(sentence: str) -> bool:
-    """Whether a sentence is one that only names topics."""
-    wordings = [*(each for pair in _TOPICS.values() for each in pair), *(each for of in _PERIODS.values() for each in of.values())]
-    return any(sentence.startswith(before) and sentence.endswith(after) for before, after in (one.split("{}") for one in wordings))
 
 
 def keywords_of(phrases: Sequence[Phrase], most: int = MOST_KEYWORDS) -> dict[str, float]:

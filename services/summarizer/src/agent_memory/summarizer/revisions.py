@@ -136,7 +136,7 @@ class Revisions:
             asked = await self._asked(scope, messages, schema, lambda text: read_period(text, drafts))
             if asked is not None:
                 return period_revision(node, children, asked[0]), version, asked[1]
-        draft = await asyncio.to_thread(draft_period, node.level, drafts)
+        draft = await asyncio.to_thread(draft_period, drafts)
         return period_revision(node, children, draft), version, ModelUse()
 
     async def _asked(
