@@ -107,7 +107,7 @@ def plain(text: str) -> str:
 def joined(texts: Iterable[str]) -> str:
     """Sentences one after the other, each with a capital and an end."""
     found = ""
-    for text in filter(None, texts):
+    for text in filter(None, map(str.strip, texts)):
         gap = "" if not found or found[-1] in "。！？" else " "
         found += gap + _begun(text) + ("" if text[-1] in _ENDS else ".")
     return found
