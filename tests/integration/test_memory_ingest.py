@@ -13,6 +13,7 @@ import pytest
 
 from agent_memory.cli.hooks.spool import Spool
 from agent_memory.embedded.ports import free_port
+from support.controls import wait_until_now
 from support.small_timeline import SmallTimeline, small_timeline
 
 PROMPT = {"hook_event_name": "UserPromptSubmit", "session_id": "s1", "prompt": "What is Rust?", "cwd": "/src"}
@@ -117,6 +118,16 @@ def test_nonsense_is_answered_too_and_kept_where_there_was_any(service: SmallTim
     assert service.events == {}
 
 
+def test_what_is_far_too_long_is_cut(service: SmallTimeline, tmp_path: Path) -> None:
+    assert ingest(tmp_path, service.endpoint, PROMPT | {"prompt": "x" * 50_000_000}) == ""
+    (event,) = service.events.values()
+    assert len(event.text.encode()) <= 1_000_000
+    ingest(tmp_path, service.endpoint, b"x" * 50_000_000)
+    (refused,) = spool(tmp_path).refused()
+    assert refused.stat().st_size == 1_000_000
+    assert "the first of 50000000 bytes" in refused.with_name(f"{refused.name}.reason").read_text()
+
+
 @pytest.mark.parametrize("endpoint", ["nonsense://x", "http://[::1", "http://does-not-exist.invalid:1"])
 def test_an_endpoint_that_is_none_loses_nothing(tmp_path: Path, endpoint: str) -> None:
     assert "1 waiting" in ingest(tmp_path, endpoint)
@@ -137,6 +148,12 @@ def test_a_report_that_there_is_no_time_for_waits(service: SmallTimeline, tmp_pa
     service.stuck = False
     ingest(tmp_path, service.endpoint, PROMPT | {"prompt": "And Go?"})
     assert sorted(event.text for event in service.events.values()) == ["And Go?", "What is Rust?"]
+
+
+def test_what_a_busy_machine_had_no_time_for_is_delivered_after_the_hook(service: SmallTimeline, tmp_path: Path) -> None:
+    for _ in range(3):
+        ingest(tmp_path, service.endpoint, MEMORY_HOOK_SECONDS="0.01")
+    wait_until_now(lambda: len(service.events) == 3 and not spool(tmp_path).waiting(), "everything is delivered")
 
 
 def test_a_config_file_that_is_broken_is_done_without(service: SmallTimeline, tmp_path: Path) -> None:

@@ -108,6 +108,28 @@ def test_what_is_no_report_is_said_to_be_none(raw: bytes) -> None:
         events_of(raw, NOW, None)
 
 
+@pytest.mark.parametrize(
+    ("prompt", "text"),
+    [
+        (b"cut \\ud83d", "cut ?"),
+        (b"cut \xf0\x9f\x98", "cut \N{REPLACEMENT CHARACTER}"),
+        (b"a\tb", "a\tb"),
+        (b"\\\\ud83d", "\\ud83d"),
+    ],
+)
+def test_halves_of_characters_cost_no_more_than_themselves(prompt: bytes, text: str) -> None:
+    raw = b'{"hook_event_name": "UserPromptSubmit", "session_id": "s", "prompt": "%b"}' % prompt
+    assert [one.text for one in events_of(raw, NOW, None)] == [text]
+    assert [one.text for one in events_of(b"\xef\xbb\xbf" + raw, NOW, None)] == [text]
+
+
+def test_several_reports_are_told_one_a_line() -> None:
+    lines = [json.dumps({"hook_event_name": "UserPromptSubmit", "session_id": "s", "prompt": text}) for text in ("a", "b")]
+    assert [one.text for one in events_of("\n\r\n".join(lines).encode(), NOW, None)] == ["a", "b"]
+    with pytest.raises(NoReport, match="session_id is missing"):
+        events_of(f'{lines[0]}\n{{"hook_event_name": "Stop"}}'.encode(), NOW, None)
+
+
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),

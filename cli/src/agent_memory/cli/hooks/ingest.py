@@ -1,8 +1,8 @@
 """`memory-ingest`: reads what a hook says on standard input, and never stands in the way of who runs it.
 
 It always answers {"continue":true} and exits with 0 within a second. What a hook said is on disk before the first attempt to
-deliver it, and stays there until it was delivered: by this run, by a later one, by `agent-memory hooks flush`, or when the
-stack starts.
+deliver it, and stays there until it was delivered: by this run, by what goes on after it when the time was too short, by a
+later one, by `agent-memory hooks flush`, or when the stack starts.
 """
 
 import os
@@ -17,8 +17,9 @@ from typing import Any
 
 from agent_memory.cli.daemon.settings import BadConfig, DaemonSettings, load_settings
 from agent_memory.cli.hooks.delivery import Deadline, Server, connected, deliver, tell
-from agent_memory.cli.hooks.reports import NoReport, event_of, fitting, report_of
+from agent_memory.cli.hooks.reports import NoReport, event_of, fitting, report_of, reports_of
 from agent_memory.cli.hooks.spool import Report, Spool, spool_of
+from agent_memory.cli.importers.items import MAX_TEXT_BYTES
 from agent_memory.client.toc import Event
 
 ANSWER = b'{"continue":true}\n'
@@ -67,7 +68,9 @@ def remember(raw: bytes, arguments: list[str], seconds: float, kept: Callable[[]
     try:
         events = events_of(raw, time.time_ns() // 1_000_000, agent)
     except NoReport as reason:
-        _say(f"{reason}; kept in {spool.keep_unreadable(raw, str(reason))}")
+        beginning = raw[:MAX_TEXT_BYTES]
+        cut = "" if beginning == raw else f"; these are the first of {len(raw)} bytes"
+        _say(f"{reason}; kept in {spool.keep_unreadable(beginning, f'{reason}{cut}')}")
         return
     if events:
         _deliver(spool, Report(events=events, namespace=settings.namespace, user_id=settings.user_id), settings, seconds, kept)
@@ -75,7 +78,10 @@ def remember(raw: bytes, arguments: list[str], seconds: float, kept: Callable[[]
 
 def events_of(raw: bytes, now_ms: int, agent: str | None) -> list[Event]:
     """What a hook reports, oldest first; at the end of a turn, what the assistant said in it too. Raises NoReport."""
-    told = report_of(raw)
+    return [event for told in reports_of(raw) for event in _told(told, now_ms, agent)]
+
+
+def _told(told: dict[str, Any], now_ms: int, agent: str | None) -> list[Event]:
     event = event_of(told, now_ms, agent)
     if event is None:
         return []
@@ -117,6 +123,8 @@ def _deliver(spool: Spool, report: Report, settings: DaemonSettings, seconds: fl
     if outcome.delivered:
         # Somebody listens: what waits from before goes now, as much as there is time for.
         outcome = deliver(spool, spool.waiting(), server, deadline)
+    if outcome.left and not deadline.left():
+        _go_on()
     if outcome.why:
         _say(f"{outcome.left} waiting in {mine.parent}: {outcome.why}")
 
@@ -134,15 +142,15 @@ def _settings() -> DaemonSettings:
 def _listen(seconds: float) -> bytes:
     """Standard input to its end, or as much as comes in this time: some agents leave it open."""
     deadline = Deadline(seconds)
-    said = b""
+    said = bytearray()
     while select.select([0], [], [], deadline.left())[0]:
         piece = os.read(0, 1_048_576)
         if not piece:
             break
         said += piece
-        if said.endswith(b"}\n") and _is_whole(said):
+        if said.endswith(b"}\n") and _is_whole(bytes(said)):
             break
-    return said
+    return bytes(said)
 
 
 def _is_whole(said: bytes) -> bool:
@@ -171,8 +179,19 @@ def _say(text: str) -> None:
 
 def _give_up_in_time(seconds: float, kept: threading.Event) -> None:
     time.sleep(max(0.0, seconds - _age()))
-    kept.wait(GRACE_SECONDS)
+    if kept.wait(GRACE_SECONDS):
+        _go_on()
     os._exit(0)
+
+
+def _go_on() -> None:
+    """Have what was kept delivered by a process of its own."""
+    from agent_memory.cli.hooks.later import go_on  # noqa: PLC0415
+
+    try:
+        go_on()
+    except OSError as error:
+        _say(f"nothing can be started: {error.strerror}; the next hook delivers what waits")
 
 
 def _age() -> float:

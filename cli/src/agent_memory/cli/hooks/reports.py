@@ -42,11 +42,22 @@ class NoReport(Exception):
     """Why what a hook said is not an event."""
 
 
+def reports_of(raw: bytes) -> list[dict[str, Any]]:
+    """The objects that a hook wrote: one, or one a line. Raises NoReport."""
+    try:
+        return [report_of(raw)]
+    except NoReport:
+        lines = [line for line in raw.splitlines() if line.strip()]
+        if len(lines) < 2 or not all(line.lstrip().startswith(b"{") for line in lines):
+            raise
+    return [report_of(line) for line in lines]
+
+
 def report_of(raw: bytes) -> dict[str, Any]:
     """The object that a hook wrote. Raises NoReport."""
     try:
-        told = msgspec.json.decode(raw)
-    except (msgspec.MsgspecError, RecursionError) as error:
+        told = _decoded(raw)
+    except (ValueError, RecursionError) as error:
         raise NoReport(f"not JSON: {error}") from None
     if not isinstance(told, dict):
         raise NoReport("not a JSON object")
@@ -54,6 +65,21 @@ def report_of(raw: bytes) -> dict[str, Any]:
         if not isinstance(told.get(name), str) or not told[name].strip():
             raise NoReport(f"{name} is missing")
     return told
+
+
+def _decoded(raw: bytes) -> Any:
+    """What was written; halves of characters, which cutting a text leaves behind, become marks.
+
+    Raises ValueError, RecursionError.
+    """
+    try:
+        return msgspec.json.decode(raw)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        # Loaded for these alone: it takes time that a hook has little of.
+        import json  # noqa: PLC0415
+
+        told = json.loads(raw.decode("utf-8-sig", errors="replace"), strict=False)
+        return msgspec.json.decode(json.dumps(told, ensure_ascii=False).encode(errors="replace"))
 
 
 def event_of(told: Mapping[str, Any], now_ms: int, agent: str | None = None) -> Event | None:
