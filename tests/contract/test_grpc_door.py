@@ -25,6 +25,7 @@ from agent_memory.gateway.settings import check_open
 from agent_memory.runtime import telemetry
 from agent_memory.runtime.settings import Settings, SettingsError, load
 from support.rpc import Rpc, rpc
+from support.slow import Slow
 
 PEOPLE = {
     "reader": Principal(permissions=IMPLIED["read"]),
@@ -224,24 +225,6 @@ async def test_health_tells_of_the_server_and_the_service(closed: Rpc) -> None:
         answer = await stub.Check(health_pb2.HealthCheckRequest(service=service))
         assert answer.status == health_pb2.HealthCheckResponse.SERVING
     assert await status(stub.Check(health_pb2.HealthCheckRequest(service="nothing"))) == "NOT_FOUND"
-
-
-class Slow(MemorySystem):
-    """Whose commands are never answered, until `released`."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.asked, self.released = asyncio.Event(), asyncio.Event()
-        self.given_up = False
-
-    async def ask(self, *args: Any, **about: Any) -> Any:
-        self.asked.set()
-        try:
-            await self.released.wait()
-        except asyncio.CancelledError:
-            self.given_up = True
-            raise
-        return await super().ask(*args, **about)
 
 
 async def test_a_deadline_ends_the_call_on_both_sides() -> None:

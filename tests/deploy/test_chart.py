@@ -134,7 +134,7 @@ async def test_probes_ask_for_what_answers() -> None:
             elif name == "embeddings":
                 assert asked["path"] in embeddings
             else:
-                status, _, _ = await _route(f"GET {asked['path']} HTTP/1.1\r\n\r\n".encode(), {})
+                status, _, _ = await _route(f"GET {asked['path']} HTTP/1.1\r\n\r\n".encode(), {}, lambda: False)
                 assert status == 200
 
 

@@ -5,7 +5,9 @@ from typing import Any
 
 import pytest
 
-from support.charted import BUNDLED, EVERYTHING, EXTERNAL, SETS, Object, component, kind, pods, rendered
+from agent_memory.embedded.processes import STOP_SECONDS
+from agent_memory.mcp import serving
+from support.charted import BUNDLED, EVERYTHING, EXTERNAL, SETS, Object, component, environment, kind, pods, rendered
 
 EVERY_POD = [pytest.param(one, id=f"{name}-{one[0]}") for name, values in SETS.items() for one in pods(rendered(values))]
 BACKGROUND = {"ingest", "indexer", "summarizer", "rollup", "compactor", "scheduler"}
@@ -59,9 +61,15 @@ def test_a_pod_gets_the_time_to_stop_that_its_service_takes() -> None:
     for name, deployment in kind(rendered(EXTERNAL), "Deployment").items():
         spec = deployment["spec"]["template"]["spec"]
         begun = 5 if "lifecycle" in spec["containers"][0] else 0
+        leaving = int(environment(spec["containers"][0]).get("DRAIN_SECONDS", {"value": "0"})["value"])
         # A service finishes what it has begun: ten seconds for the bus or for requests, five for what was taken.
-        assert name == "ops" or spec["terminationGracePeriodSeconds"] >= begun + 10 + 5 + 5
+        assert name == "ops" or spec["terminationGracePeriodSeconds"] >= begun + leaving + STOP_SECONDS
         assert deployment["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 1, "maxUnavailable": 0}
+
+
+def test_a_gateway_answers_while_mcp_beside_it_finishes() -> None:
+    gateway = kind(rendered(EXTERNAL), "Deployment")["gateway"]["spec"]["template"]["spec"]["containers"][0]
+    assert int(environment(gateway)["DRAIN_SECONDS"]["value"]) > serving.GRACE_SECONDS
 
 
 def test_replicas_are_spread_and_budgets_let_nodes_be_drained() -> None:

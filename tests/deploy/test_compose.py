@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from agent_memory.embedded.processes import STOP_SECONDS
 from agent_memory.embedded.services import EMBEDDINGS, SERVICES
 from agent_memory.gateway.settings import check_open, load_auth, open_allowed
 from agent_memory.runtime.settings import SettingsError, load
@@ -105,6 +106,11 @@ def test_nothing_starts_before_what_it_needs(everything: dict[str, Any]) -> None
         assert waits[name].items() >= servers.items(), name
     assert waits["gateway"]["ingest"] == waits["gateway"]["embeddings"] == waits["indexer"]["embeddings"] == "service_healthy"
     assert {"test", "interval"} <= set(everything["postgres"]["healthcheck"]) & set(everything["redis"]["healthcheck"])
+
+
+def test_every_service_gets_the_time_to_stop_that_it_takes(everything: dict[str, Any]) -> None:
+    graces = {name: float(everything[name]["stop_grace_period"].removesuffix("s")) for name in (*OURS, "mcp")}
+    assert {name for name, grace in graces.items() if grace < STOP_SECONDS} == set()
 
 
 def test_every_container_is_hardened_and_every_image_pinned_to_a_version(everything: dict[str, Any]) -> None:

@@ -62,6 +62,15 @@ async def test_a_process_that_only_waits_for_a_server_is_alive(settings: Setting
         assert (await get(settings, "/live"))[0] == 200
 
 
+async def test_a_process_that_was_told_to_stop_is_alive_and_no_more_ready(settings: Settings) -> None:
+    stop = asyncio.Event()
+    async with serve(settings, {"redis": well}, stop.is_set):
+        assert (await get(settings, "/ready"))[0] == 200
+        stop.set()
+        assert await get(settings, "/ready") == (503, b'{"status":"stopping","checks":{}}')
+        assert (await get(settings, "/live"))[0] == 200
+
+
 async def test_metrics_are_what_prometheus_reads(settings: Settings) -> None:
     async with serve(settings, {}):
         status, body = await get(settings, "/metrics")

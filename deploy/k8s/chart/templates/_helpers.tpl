@@ -81,6 +81,8 @@ capabilities: {drop: [ALL]}
 {{- $_ := set $told "METRICS_PORT" "9100" -}}
 {{- else if eq $kind "gateway" -}}
 {{- $told = merge $told (dict "HOST" "0.0.0.0" "PORT" "8000" "GRPC_HOST" "0.0.0.0" "GRPC_PORT" "50051" "AUTH_MODE" $values.auth.mode) -}}
+{{- /* Longer than MCP beside it takes to finish what it has in hand, which asks this gateway. */ -}}
+{{- $_ := set $told "DRAIN_SECONDS" "4" -}}
 {{- if eq $values.auth.mode "disabled" -}}
 {{- if not $values.auth.allowOpen -}}
 {{- fail "auth.mode=disabled lets in whoever reaches the gateway: set auth.allowOpen=true if something in front keeps strangers out" -}}

@@ -15,7 +15,7 @@ from agent_memory.embedded.nursery import Nursery
 from agent_memory.embedded.ports import LOOPBACK, free_port, free_ports, require_free
 from agent_memory.embedded.postgres import postgres_is_ready, postgres_launch, prepare_postgres
 from agent_memory.embedded.probes import is_healthy
-from agent_memory.embedded.processes import Launch, Process, spawn
+from agent_memory.embedded.processes import STOP_SECONDS, Launch, Process, spawn
 from agent_memory.embedded.redis import prepare_redis, redis_is_ready, redis_launch
 from agent_memory.embedded.services import BACKGROUND, EMBEDDINGS, GATEWAY, LOADED_LATE, ServiceSpec, installed
 from agent_memory.embedded.state import Role, StackState
@@ -176,7 +176,9 @@ def _gateways(home: Home, settings: Settings, environment: Mapping[str, str], co
         chosen = msgspec.structs.replace(settings, port=ports["PORT"], grpc_port=ports.get("GRPC_PORT", 0), metrics_port=0)
         health = f"http://{_reachable(settings.host)}:{chosen.port}/ready"
         given = {**environment, **{variable: str(port) for variable, port in ports.items()}}
-        found.append((_python_part(home, GATEWAY, name, "gateway", given, port=chosen.port, health=health), chosen))
+        grace = STOP_SECONDS + settings.drain_seconds
+        part = _python_part(home, GATEWAY, name, "gateway", given, port=chosen.port, health=health, grace_seconds=grace)
+        found.append((part, chosen))
     return found
 
 
@@ -190,6 +192,7 @@ def _python_part(
     health: str,
     port: int = 0,
     arguments: Sequence[str] = (),
+    grace_seconds: float = STOP_SECONDS,
 ) -> Part:
     launch = Launch(
         argv=(sys.executable, "-m", service.module, *arguments),
@@ -197,6 +200,7 @@ def _python_part(
         log=home.logs / f"{name}.log",
         folder=home.path,
         nice=service.nice,
+        grace_seconds=grace_seconds,
     )
     return Part(name=name, role=role, launch=launch, port=port, health=health, ready=lambda: is_healthy(health))
 

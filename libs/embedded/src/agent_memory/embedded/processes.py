@@ -15,6 +15,8 @@ import msgspec
 from agent_memory.embedded.errors import folder_error
 
 _LAUNCHER = str(Path(__file__).with_name("launch.py"))
+STOP_SECONDS = 20.0
+"""What a service may take to stop: ten seconds for what it is doing, five for what it has taken, and some to end."""
 KILLED_SECONDS = 30.0
 """Longest that the kernel is given to take away a killed process (one that hangs in a disk)."""
 
@@ -41,7 +43,7 @@ class Launch(msgspec.Struct, frozen=True, kw_only=True):
     nice: int = 0
     stop_signal: int = signal.SIGTERM
     death_signal: int = signal.SIGKILL
-    grace_seconds: float = 15.0
+    grace_seconds: float = STOP_SECONDS
 
 
 class Process(Protocol):

@@ -22,14 +22,19 @@ Answer = tuple[int, str, bytes]
 
 
 @asynccontextmanager
-async def serve(settings: Settings, checks: Mapping[str, Check]) -> AsyncIterator[None]:
-    """Answer on HOST:METRICS_PORT while the block runs; with METRICS_PORT=0, nowhere. Raises OSError when the port is taken."""
+async def serve(
+    settings: Settings, checks: Mapping[str, Check], leaving: Callable[[], bool] = lambda: False
+) -> AsyncIterator[None]:
+    """Answer on HOST:METRICS_PORT while the block runs; with METRICS_PORT=0, nowhere. Raises OSError when the port is taken.
+
+    `leaving`: whether the process was told to stop. Then it is alive, and no more ready.
+    """
     if settings.metrics_port == 0:
         yield
         return
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await _answer_one(reader, writer, checks)
+        await _answer_one(reader, writer, checks, leaving)
 
     server = await asyncio.start_server(connected, settings.host, settings.metrics_port, limit=16_384)
     try:
@@ -65,11 +70,13 @@ async def _run_check(check: Check, seconds: float) -> str:
         return f"{type(error).__name__}: {error}"
 
 
-async def _answer_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, checks: Mapping[str, Check]) -> None:
+async def _answer_one(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, checks: Mapping[str, Check], leaving: Callable[[], bool]
+) -> None:
     try:
         async with asyncio.timeout(READ_SECONDS):
             head = await reader.readuntil(b"\r\n\r\n")
-        status, kind, body = await _route(head, checks)
+        status, kind, body = await _route(head, checks, leaving)
         line = f"HTTP/1.1 {status} {HTTPStatus(status).phrase}"
         lines = f"{line}\r\nContent-Type: {kind}\r\nContent-Length: {len(body)}\r\nConnection: close\r\n\r\n"
         writer.write(lines.encode() + (b"" if head.startswith(b"HEAD ") else body))
@@ -80,7 +87,7 @@ async def _answer_one(reader: asyncio.StreamReader, writer: asyncio.StreamWriter
         writer.close()
 
 
-async def _route(head: bytes, checks: Mapping[str, Check]) -> Answer:
+async def _route(head: bytes, checks: Mapping[str, Check], leaving: Callable[[], bool]) -> Answer:
     method, _, rest = head.partition(b" ")
     path = rest.split(b" ", 1)[0].split(b"?", 1)[0]
     if method not in (b"GET", b"HEAD"):
@@ -91,6 +98,8 @@ async def _route(head: bytes, checks: Mapping[str, Check]) -> Answer:
             return 200, kind, body
         case b"/live":
             return 200, "text/plain", b"ok\n"
+        case b"/health" | b"/ready" if leaving():
+            return 503, "application/json", b'{"status":"stopping","checks":{}}'
         case b"/health" | b"/ready":
             results = await run_checks(checks)
             well = all(result == "ok" for result in results.values())

@@ -47,7 +47,7 @@ async def run(
         loop.add_signal_handler(name, stop.set)
     telemetry.BUILD.labels(service, replica_name(settings)).set(1)
     beat: Task = partial(heartbeat, redis, service, settings, () if broker is None else broker.places)
-    async with serve(settings, checks or {}):
+    async with serve(settings, checks or {}, stop.is_set):
         running = [asyncio.create_task(_forever(task)) for task in (*tasks, beat)]
         if broker is not None:
             running.append(asyncio.create_task(_start_broker(broker)))

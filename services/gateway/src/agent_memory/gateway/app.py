@@ -5,15 +5,12 @@ import gc
 import os
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from importlib import import_module
-from socket import socket
 from typing import Any, cast
 
 import structlog
-import uvicorn
-import uvicorn.server
 import uvloop
 from litestar.types import ASGIApp
 from redis.asyncio import Redis
@@ -64,6 +61,7 @@ from agent_memory.gateway.ports import (
 )
 from agent_memory.gateway.projections import RedisProjections
 from agent_memory.gateway.rewriting import Rewriter
+from agent_memory.gateway.serving import Server
 from agent_memory.gateway.settings import AuthSettings, check_open, load_auth, open_allowed, warnings_of
 from agent_memory.gateway.summaries import NothingPending, PendingSummaries
 from agent_memory.gateway.tokens import Cl100k
@@ -85,7 +83,6 @@ from agent_memory.runtime.settings import Settings, SettingsError, load
 from agent_memory.runtime.settings.dotenv import adopt_dotenv
 
 SERVICE = "gateway"
-GRACE_SECONDS = 10
 LONGEST_QUERY_SECONDS = 5.0
 COLLECT_EVERY = 20_000
 """Containers made between two looks for garbage. A search makes hundreds and leaves no cycles: looking took a tenth of its time."""
@@ -115,6 +112,7 @@ def create_gateway(
     authenticate: Authenticate = disabled,
     new_id: Callable[[], str] | None = None,
     clock: Clock = utc_now,
+    leaving: Callable[[], bool] = lambda: False,
 ) -> Gateway:
     """What the doors share, over the given ports. Opens nothing, so nothing has to be closed."""
     return Gateway(
@@ -145,6 +143,7 @@ def create_gateway(
         authenticate=authenticate,
         new_id=new_id or Ids(),
         clock=clock,
+        leaving=leaving,
     )
 
 
@@ -154,7 +153,7 @@ def create_app(settings: Settings, **given: Any) -> ASGIApp:
 
 
 @asynccontextmanager
-async def connected(settings: Settings, auth: AuthSettings) -> AsyncIterator[Gateway]:
+async def connected(settings: Settings, auth: AuthSettings, leaving: Callable[[], bool]) -> AsyncIterator[Gateway]:
     """The gateway on real servers. Starts also while they are down: then it answers 503 until they are back.
 
     With tokens it needs their store to start. Raises SettingsError when that cannot be asked.
@@ -225,6 +224,7 @@ async def connected(settings: Settings, auth: AuthSettings) -> AsyncIterator[Gat
             projections=projections,
             checks=checks_of(reader, redis, bus, views_redis),
             authenticate=authenticate,
+            leaving=leaving,
         )
 
 
@@ -275,52 +275,10 @@ def checks_of(reader: LogReader, redis: Redis, bus: RedisCommandBus, views: Redi
     return needed if views is redis else {**needed, WORKING_MEMORY: working_memory}
 
 
-class Server(uvicorn.Server):
-    """Stops on a signal by finishing what is in flight, and leaves the process to end by itself, with success.
-
-    The door `beside` it stops at the same time.
-    """
-
-    def __init__(self, config: uvicorn.Config, beside: grpc_server.Door | None) -> None:
-        super().__init__(config)
-        self._beside = beside
-
-    async def shutdown(self, sockets: list[socket] | None = None) -> None:
-        """Both doors let what is in flight finish."""
-        async with asyncio.TaskGroup() as stopping:
-            stopping.create_task(super().shutdown(sockets))
-            if self._beside is not None:
-                stopping.create_task(self._beside.stop(GRACE_SECONDS))
-
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        """Replaces uvicorn's own, which raises the signal once more when it is done."""
-        loop = asyncio.get_running_loop()
-        for number in uvicorn.server.HANDLED_SIGNALS:
-            loop.add_signal_handler(number, self.handle_exit, number, None)
-        try:
-            yield
-        finally:
-            for number in uvicorn.server.HANDLED_SIGNALS:
-                loop.remove_signal_handler(number)
-
-
 async def serve(settings: Settings, auth: AuthSettings) -> None:
     """Serve HTTP and gRPC until SIGTERM or SIGINT."""
-    async with connected(settings, auth) as gateway:
-        config = uvicorn.Config(
-            create_edge(gateway),
-            host=settings.host,
-            port=settings.port,
-            http="httptools",
-            ws="none",
-            lifespan="off",
-            access_log=False,
-            log_config=None,
-            server_header=False,
-            proxy_headers=False,
-            timeout_graceful_shutdown=GRACE_SECONDS,
-        )
+    leaving = asyncio.Event()
+    async with connected(settings, auth, leaving.is_set) as gateway:
         telemetry.BUILD.labels(SERVICE, replica_name(settings)).set(1)
         log = structlog.get_logger(__name__)
         for warning in warnings_of(settings, auth):
@@ -329,7 +287,7 @@ async def serve(settings: Settings, auth: AuthSettings) -> None:
         addresses = [] if door is None else door.addresses
         log.info("listening", host=settings.host, port=settings.port, grpc=addresses, authentication=auth.auth_mode)
         try:
-            await Server(config, door).serve()
+            await Server(create_edge(gateway), settings, door, leaving).serve()
         finally:
             if door is not None:
                 await door.stop(0)

@@ -55,7 +55,7 @@ from agent_memory.gateway.ports import (
 
 HARMLESS = frozenset(
     {
-        *("settings", "embedder", "projections", "checks", "tokens", "rewriter", "authenticate", "new_id", "clock"),
+        *("settings", "embedder", "projections", "checks", "tokens", "rewriter", "authenticate", "new_id", "clock", "leaving"),
         *("summaries", "touches"),  # asked about nothing but what the caller was shown or has written
     }
 )

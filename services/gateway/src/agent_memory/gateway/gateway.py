@@ -63,6 +63,8 @@ class Gateway(msgspec.Struct, frozen=True, kw_only=True):
     authenticate: Authenticate
     new_id: Callable[[], str]
     clock: Clock = utc_now
+    leaving: Callable[[], bool] = lambda: False
+    """Whether this process was told to stop."""
 
     def now_ms(self) -> int:
         """UTC milliseconds."""

@@ -142,16 +142,14 @@ async def speak(settings: Settings, own: McpSettings) -> None:
 async def listen(settings: Settings, auth: AuthSettings, own: McpSettings) -> None:
     """Serve over HTTP until a signal says so."""
     with listening(settings.mcp_host, settings.mcp_port) as at:
-        async with (
-            opened(settings, auth, own) as app,
-            MemoryClient(own.server) as memory,
-            metrics_server.serve(settings, {"memory": metrics_server.answers(memory.health)}),
-        ):
+        async with opened(settings, auth, own) as app, MemoryClient(own.server) as memory:
+            server, checks = server_of(app), {"memory": metrics_server.answers(memory.health)}
             telemetry.BUILD.labels(SERVICE, settings.service_replica or str(os.getpid())).set(1)
             host, port = at.getsockname()[:2]
             log = structlog.get_logger(__name__)
             log.info("listening", mode=own.mode, host=host, port=port, server=own.server, authentication=auth.auth_mode)
-            await server_of(app).serve(sockets=[at])
+            async with metrics_server.serve(settings, checks, lambda: server.should_exit):
+                await server.serve(sockets=[at])
 
 
 def main() -> None:

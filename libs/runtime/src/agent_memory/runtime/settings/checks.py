@@ -77,6 +77,7 @@ RULES: tuple[Rule, ...] = (
             "forgetting_max_age_days",
             "forgetting_max_inactive_days",
             "forgetting_budget_keep_top_n",
+            "drain_seconds",
             "read_wait_seconds",
             "summarization_wait_seconds",
             "timeline_settle_seconds",

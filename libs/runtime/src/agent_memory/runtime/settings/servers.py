@@ -48,6 +48,10 @@ class ServerSettings(msgspec.Struct, frozen=True, kw_only=True):
     """Where a background service answers /health and /metrics; 0: nowhere. `agent-memory up` gives one to each."""
     command_timeout_seconds: float = 10.0
     """How long a gateway waits for the reply to a command before it asks the log."""
+    drain_seconds: float = 0.0
+    """How long a gateway that was told to stop still takes requests, while /ready says no and each answer closes its connection:
+    until those who send it requests have seen that. Then it finishes what it has in hand.
+    """
     read_wait_seconds: float = 5.0
     """Longest wait of a read that asks for `min_position`."""
     job_schedules: str = ""

@@ -29,9 +29,13 @@ class Door:
         self._checks = checks
         self.addresses = addresses
 
+    async def leave(self) -> None:
+        """Answer all that comes, but say that this server serves no more: clients that look at its health go elsewhere."""
+        await self._checks.enter_graceful_shutdown()
+
     async def stop(self, grace_seconds: float) -> None:
         """Accept nothing more, and let what is in flight finish for a while. Safe to call twice."""
-        await self._checks.enter_graceful_shutdown()
+        await self.leave()
         await self._server.stop(grace_seconds)
 
 

@@ -33,6 +33,8 @@ async def ready(request: HttpRequest) -> ASGIApp:
     A working memory apart that is away is told, and does not take the gateway away from those who search.
     """
     call = await opened(request)
+    if call.gateway.leaving():
+        return Answered(encode({"ready": False, "parts": {"gateway": "told to stop"}}), status=503)
     parts = await run_checks(call.gateway.checks)
     well = all(found == "ok" for name, found in parts.items() if name != WORKING_MEMORY)
     if missing := {name: found for name, found in parts.items() if found != "ok"}:
