@@ -106,6 +106,11 @@ PIPELINE = (
     Panel(title="Attempts after the first", queries=per_second("retries", "operation"), unit="ops"),
     Panel(title="Reading the log itself", queries={"{{projection}}": "max by (projection) (agent_memory_catching_up)"}),
     Panel(title="Given up", queries=per_second("dead_lettered", "source error"), unit="ops"),
+    Panel(
+        title="Waits for a newer version",
+        queries={"{{projection}}": "max by (projection) (agent_memory_events_waiting)"},
+        meaning="Events that the replicas of this view cannot read: the first upgraded one applies them.",
+    ),
     Panel(title="Documents indexed", queries=per_second("documents_indexed", "index"), unit="ops"),
     Panel(
         title="Messages handled together",

@@ -27,7 +27,7 @@ from agent_memory.contracts.records import (
     TimelineEvent,
 )
 from agent_memory.contracts.toc import Bullet, Grip, Revision, Span
-from agent_memory.contracts.upcasters import UPCASTERS, upcast
+from agent_memory.contracts.upcasters import UPCASTERS, Upcaster, upcast
 
 GOLDEN = Path(__file__).parent / "golden"
 AT = datetime(2026, 1, 30, 10, 0, 0, 123456, tzinfo=UTC)
@@ -222,14 +222,14 @@ def test_a_field_that_is_not_known_yet_is_passed_over(name):
 
 def test_upcasters_chain_and_a_circle_is_found():
     steps = {
-        "V1": lambda old: {"type": "V2", "job": old["name"], "when": old["when"]},
-        "V2": lambda old: {"type": "JobDue", "job": old["job"], "due_ms": old["when"] * 1000},
+        "V1": Upcaster("V2", lambda old: {"job": old["name"], "when": old["when"]}),
+        "V2": Upcaster("JobDue", lambda old: {"job": old["job"], "due_ms": old["when"] * 1000}),
     }
     assert msgspec.convert(upcast({"type": "V1", "name": "j", "when": 2}, steps), events.JobDue) == events.JobDue(
         job="j", due_ms=2000
     )
     with pytest.raises(ValueError, match="circle"):
-        upcast({"type": "A"}, {"A": lambda old: {"type": "B"}, "B": lambda old: {"type": "A"}})
+        upcast({"type": "A"}, {"A": Upcaster("B", dict), "B": Upcaster("A", dict)})
 
 
 def test_upcasters_lead_to_events_that_exist():

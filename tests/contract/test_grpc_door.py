@@ -150,6 +150,7 @@ FAULTS = {
     faults.Conflict("no"): ("ABORTED", "no"),
     faults.TooLarge("no"): ("RESOURCE_EXHAUSTED", "no"),
     faults.Unavailable("no"): ("UNAVAILABLE", "no"),
+    faults.NeedsUpgrade("no"): ("UNAVAILABLE", "no"),
     MemoryFault("no"): ("INTERNAL", "no"),
     RuntimeError("secret"): ("INTERNAL", "internal error"),
 }

@@ -52,6 +52,7 @@ async def http(system: MemorySystem) -> AsyncIterator[AsyncClient]:
         (errors.Forbidden("not yours"), 403, "not yours"),
         (errors.Conflict("too late"), 409, "too late"),
         (errors.TooLarge("too much"), 413, "too much"),
+        (errors.NeedsUpgrade("too new"), 503, "too new"),
         (
             errors.Invalid("odd", field="query.cursor"),
             422,
@@ -69,7 +70,8 @@ async def test_every_kind_of_error_has_its_status(
 ) -> None:
     system.fault = error
     answer = await http.put("/v1/working-memory/s", json=HELLO)
-    told = {"detail": detail, "status_code": 401} if status == 401 else {"detail": detail}
+    told: dict[str, object] = {"detail": detail}
+    told |= {401: {"status_code": 401}, 503: {"command_id": None}}.get(status, {})
     assert (answer.status_code, answer.json()) == (status, told)
     assert ("www-authenticate" in answer.headers) == (status == 401)
 
@@ -267,7 +269,7 @@ async def test_status_shows_every_projection_and_its_lag(http: AsyncClient, syst
     status = (await http.get("/v1/status")).json()
     assert status["head"] == 3
     assert {one["projection"]: one["service"] for one in status["projections"]} == PROJECTIONS
-    assert {(one["position"], one["head"], one["lag"]) for one in status["projections"]} == {(1, 3, 2)}
+    assert {(one["position"], one["head"], one["lag"], one["waiting"]) for one in status["projections"]} == {(1, 3, 2, 0)}
 
 
 SEARCH = "/v1/long-term-memory/search"

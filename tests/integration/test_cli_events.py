@@ -39,6 +39,17 @@ def tail(database_url: str, *options: str) -> list[str]:
     return result.stdout.splitlines()
 
 
+def test_an_event_of_a_newer_version_is_shown_as_one(database_url: str) -> None:
+    log = MadeUpLog()
+    log.said(1)
+    [said] = log.envelopes
+    log.envelopes[:] = [msgspec.structs.replace(said, type="ThoughtRecorded", data=msgspec.Raw(b'{"type":"ThoughtRecorded"}'))]
+    record(database_url, log)
+    [line] = tail(database_url)
+    assert line.split()[3] == "ThoughtRecorded"
+    assert line.endswith("(of a newer version than this command)")
+
+
 def test_the_newest_events_are_shown_oldest_first(database_url: str) -> None:
     log = MadeUpLog()
     for number in range(1200):

@@ -12,7 +12,7 @@ import pytest
 
 from agent_memory.contracts.commands import RecordEvents
 from agent_memory.contracts.records import TimelineEvent
-from agent_memory.contracts.streams import COMMANDS, DEAD_LETTERS, INGEST_GROUP, PROJECTIONS, heartbeat_key
+from agent_memory.contracts.streams import COMMANDS, DEAD_LETTERS, INGEST_GROUP, PROJECTIONS, heartbeat_key, waiting_key
 from agent_memory.runtime.dead_letters import DeadLetter, bury
 from support.servers import stack_environment, temporary_home
 from support.small_system import SmallSystem
@@ -99,3 +99,15 @@ async def test_dead_letters_are_a_warning_that_says_what_to_do(system: SmallSyst
     said = await told(**here(system))
     assert said.returncode == 0
     assert "agent-memory dead-letters list" in said.stdout
+
+
+async def test_events_that_wait_for_an_upgrade_are_in_flight_and_a_warning_that_says_so(system: SmallSystem) -> None:
+    await system.catch_up()
+    await system.redis.hset(heartbeat_key("rollup"), "one", 2**42)
+    await system.redis.zadd(waiting_key("contents"), {"1": 1})
+    await system.redis.hincrby("am:projection:{contents}:counters", "applied", -1)
+    said = await told("--json", **here(system))
+    assert said.returncode == 0
+    [contents] = [view for view in json.loads(said.stdout)["condition"]["views"] if view["projection"] == "contents"]
+    assert (contents["lag"], contents["in_flight"]) == (0, 1)
+    assert "contents: 1 events of a newer version wait for an upgraded replica of rollup" in said.stdout

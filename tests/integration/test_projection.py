@@ -1,108 +1,27 @@
 """The runner of projections and the relay, on real Postgres and Redis: nothing missed or counted twice, one bad event alone."""
 
-import asyncio
-from contextlib import asynccontextmanager, suppress
-
 import pytest
-from redis.asyncio import Redis
 
 from agent_memory.contracts.codec import encode
-from agent_memory.contracts.errors import Unavailable
-from agent_memory.contracts.events import JobDue
-from agent_memory.contracts.records import Scope
 from agent_memory.contracts.streams import DEAD_LETTERS, EVENTS, PROJECTIONS, checkpoint_key
-from agent_memory.eventlog.connect import Connections
-from agent_memory.eventlog.reader import LogReader
-from agent_memory.eventlog.relay import Relay
-from agent_memory.eventlog.rows import Batch, NewEvent
-from agent_memory.eventlog.store import EventStore
 from agent_memory.readmodels.progress import Ledger
-from agent_memory.runtime.broker import Entry, ensure_group, make_broker, subscribe
-from agent_memory.runtime.projection import Projection, Runner, as_ranges
-from agent_memory.runtime.settings import Settings
+from agent_memory.runtime.broker import Entry, ensure_group
+from agent_memory.runtime.projection import as_ranges
 from support.controls import wait_until
-
-NAME = "contents"
-
-
-class Bench:
-    """A log, a bus and projections that note what they were given."""
-
-    def __init__(self, database_url, redis_url):
-        self.database_url, self.redis_url = database_url, redis_url
-        self.connections = Connections(database_url, size=8)
-        self.reader = LogReader(self.connections)
-        self.store = EventStore(self.connections)
-        self.redis = Redis.from_url(redis_url, protocol=2)
-        self.version = 0
-        self.applied: list[int] = []
-        self.fails: dict[int, Exception] = {}
-        self.away = False
-
-    async def append(self, count, kind="JobDue"):
-        events = []
-        for _ in range(count):
-            self.version += 1
-            data = encode(JobDue(job="j", due_ms=self.version))
-            events.append(NewEvent(stream="job/x/j", version=self.version, type=kind, scope=Scope(), data=data))
-        return await self.store.append(Batch(events=events), 1)
-
-    async def apply(self, batch):
-        if self.away:
-            raise Unavailable("the provider is away")
-        for event in batch:
-            if event.position in self.fails:
-                raise self.fails[event.position]
-        self.applied += [event.position for event in batch]
-
-    def runner(self):
-        projection = Projection(name=NAME, types=frozenset({"JobDue"}), apply=self.apply, linger_seconds=0, eager_seconds=0)
-        return Runner(projection, log=self.reader, ledger=Ledger(self.redis, NAME), redis=self.redis)
-
-    @asynccontextmanager
-    async def relaying(self):
-        relay = Relay(self.database_url, self.reader, self.redis)
-        task = asyncio.create_task(relay.run())
-        try:
-            yield relay
-        finally:
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-
-    @asynccontextmanager
-    async def consuming(self, runner, name="one"):
-        broker = make_broker(Settings(redis_url=self.redis_url))
-        subscribe(broker, EVENTS, NAME, name, runner.handle, batch=10, claim_after_ms=300)
-        sweep = asyncio.create_task(runner.sweep())
-        await broker.start()
-        try:
-            yield
-        finally:
-            await broker.stop()
-            sweep.cancel()
-            with suppress(asyncio.CancelledError):
-                await sweep
-
-    async def reached(self, position):
-        async def there():
-            return await Ledger(self.redis, NAME).checkpoint() >= position
-
-        await wait_until(there, f"checkpoint {position}", timeout=20)
+from support.projecting import NAME, Bench
 
 
 @pytest.fixture
 async def bench(database_url, redis_url):
     bench = Bench(database_url, redis_url)
     yield bench
-    await bench.connections.close()
-    await bench.redis.aclose()
+    await bench.close()
 
 
 async def test_every_event_is_applied_and_accounted_for(bench):
     async with bench.relaying(), bench.consuming(bench.runner()):
         await bench.append(25)
-        await bench.append(5, kind="SomethingElse")
+        await bench.append(5, kind="JobPaused")
         await bench.reached(30)
     # A sweep that comes before the relay applies from the log what the bus then brings too: applied again, counted once.
     assert set(bench.applied) == set(range(1, 26))

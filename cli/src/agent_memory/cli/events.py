@@ -13,7 +13,7 @@ from agent_memory.cli.output import note
 from agent_memory.cli.reach import servers
 from agent_memory.contracts.codec import decode_event, encode
 from agent_memory.contracts.envelope import EventEnvelope
-from agent_memory.contracts.errors import Unavailable
+from agent_memory.contracts.errors import NeedsUpgrade, Unavailable
 from agent_memory.contracts.events import (
     AnyEvent,
     EventRecorded,
@@ -130,7 +130,10 @@ async def after(log: LogReader, position: int, *, follow: bool) -> AsyncIterator
 def as_one_line(envelope: EventEnvelope) -> str:
     """For people: position, UTC time of recording, kind, `tenant/namespace/user`, what. Control characters are left out."""
     recorded = datetime.fromtimestamp(envelope.recorded_ms / 1000, UTC)
-    what = about(decode_event(envelope.type, envelope.data))
+    try:
+        what = about(decode_event(envelope.type, envelope.data))
+    except NeedsUpgrade:
+        what = "(of a newer version than this command)"
     line = f"{envelope.position:>8}  {recorded:%Y-%m-%d %H:%M:%S}  {envelope.type:<21}  {envelope.scope.path}  {what}"
     return "".join(character if character.isprintable() else " " for character in line)
 

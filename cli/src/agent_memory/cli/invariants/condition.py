@@ -88,7 +88,7 @@ async def waited(database_url: str, redis_url: str, seconds: float) -> bool:
     deadline = time.monotonic() + seconds
     async with opened(database_url, redis_url) as system:
         while True:
-            lags = [one.lag for one in await standings(system)]
+            lags = [one.lag + one.progress.waiting for one in await standings(system)]
             if len(lags) == len(PROJECTIONS) and not any(lags) and not await system.redis.xlen(COMMANDS):
                 return True
             if time.monotonic() > deadline:

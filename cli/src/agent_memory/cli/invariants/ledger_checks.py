@@ -20,7 +20,9 @@ FORGOTTEN_MS = 120_000
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
-    """One projection: how far, how many positions are in flight, and what waits on the bus for it."""
+    """One projection: how far, how many positions are in flight (those that wait for a newer version included), and what waits on
+    the bus for it.
+    """
 
     projection: str
     service: str
@@ -54,7 +56,7 @@ async def standings(system: System) -> list[Standing]:
                 service=service,
                 progress=progress,
                 head=head,
-                in_flight=sum(last - first + 1 for first, last in holes(progress, head)),
+                in_flight=sum(last - first + 1 for first, last in holes(progress, head)) + progress.waiting,
                 alive=await alive(system.redis, service),
                 pending=pending,
                 forgotten=forgotten,
@@ -82,6 +84,8 @@ def account(standing: Standing, found: Findings) -> None:
         found.broken(f"{name} has {standing.letters} dead letters and counted {progress.counters.get('dead_lettered', 0)}")
     if standing.letters:
         found.warn(f"{name} has {standing.letters} dead letters: `agent-memory dead-letters list`")
+    if progress.waiting:
+        found.warn(f"{name}: {progress.waiting} events of a newer version wait for an upgraded replica of {standing.service}")
     if not standing.alive and (standing.in_flight or standing.forgotten):
         found.broken(f"{name}: {standing.in_flight} positions wait and no replica of {standing.service} lives")
 

@@ -223,7 +223,10 @@ class Readiness(Answered, frozen=True, kw_only=True):
 
 
 class Projection(Answered, frozen=True, kw_only=True):
-    """How far a view has come: `lag` is `head - position`, in log positions."""
+    """How far a view has come: `lag` is `head - position`, in log positions.
+
+    `waiting`: events of a newer version, passed over until a replica that can read them runs.
+    """
 
     projection: str
     service: str = ""
@@ -233,6 +236,7 @@ class Projection(Answered, frozen=True, kw_only=True):
     indexed: int = 0
     skipped: int = 0
     dead_lettered: int = 0
+    waiting: int = 0
 
 
 class Status(Answered, frozen=True, kw_only=True):

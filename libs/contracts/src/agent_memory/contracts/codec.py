@@ -1,8 +1,11 @@
 """One encoder, one decoder per union, made once."""
 
+from typing import get_args
+
 import msgspec
 
 from agent_memory.contracts.envelope import CommandEnvelope, EventEnvelope
+from agent_memory.contracts.errors import NeedsUpgrade
 from agent_memory.contracts.events import AnyEvent
 from agent_memory.contracts.replies import AnyReply, ReplyEnvelope
 from agent_memory.contracts.upcasters import UPCASTERS, upcast
@@ -19,9 +22,20 @@ decode_outcome = msgspec.json.Decoder(AnyReply).decode
 _decode_current: "msgspec.json.Decoder[AnyEvent]" = msgspec.json.Decoder(AnyEvent)
 
 
+def known_types() -> frozenset[str]:
+    """Every tag of events that this version can read."""
+    return frozenset(kind.__name__ for kind in get_args(AnyEvent)) | UPCASTERS.keys()
+
+
 def decode_event(type_: str, data: bytes | msgspec.Raw) -> AnyEvent:
-    """The event of a stored row, whatever version it was written in. Raises msgspec.ValidationError for an unknown type."""
-    if type_ in UPCASTERS:
-        current: AnyEvent = msgspec.convert(upcast(decode_json(data)), AnyEvent)
-        return current
-    return _decode_current.decode(data)
+    """The event of a stored row, whatever version it was written in. Raises NeedsUpgrade when it was a newer one than this."""
+    try:
+        if type_ in UPCASTERS:
+            current: AnyEvent = msgspec.convert(upcast(decode_json(data)), AnyEvent)
+            return current
+        return _decode_current.decode(data)
+    except msgspec.ValidationError as error:
+        raise NeedsUpgrade(
+            f"an event {type_} was written by a newer version than this one, which cannot read it ({error});"
+            " try again, or upgrade what answers this"
+        ) from error

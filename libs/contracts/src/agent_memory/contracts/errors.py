@@ -9,6 +9,7 @@ MemoryFault
 ├── Conflict       lost a race, or a key was used for something else  HTTP 409  ABORTED
 ├── TooLarge       more than one request may carry                HTTP 413  RESOURCE_EXHAUSTED
 └── Unavailable    a part is down; retry with the same id is safe HTTP 503  UNAVAILABLE
+    └── NeedsUpgrade   written by a newer version than this       HTTP 503  UNAVAILABLE
 """
 
 import msgspec
@@ -59,8 +60,13 @@ class Unavailable(MemoryFault):
         self.command_id = command_id
 
 
+class NeedsUpgrade(Unavailable):
+    """What a newer version wrote and this one does not know. While versions run side by side, a newer replica may answer."""
+
+
 FAULTS: dict[str, type[MemoryFault]] = {
-    fault.__name__: fault for fault in (Invalid, Refused, Unauthorized, Forbidden, NotFound, Conflict, TooLarge, Unavailable)
+    fault.__name__: fault
+    for fault in (Invalid, Refused, Unauthorized, Forbidden, NotFound, Conflict, TooLarge, Unavailable, NeedsUpgrade)
 }
 
 

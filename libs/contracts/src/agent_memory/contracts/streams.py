@@ -139,6 +139,11 @@ def counters_key(projection: str) -> str:
     return f"am:projection:{{{projection}}}:counters"
 
 
+def waiting_key(projection: str) -> str:
+    """Sorted set of positions that are passed over until a replica of a newer version, which can read them, takes them up."""
+    return f"am:projection:{{{projection}}}:waiting"
+
+
 def epoch_key(projection: str) -> str:
     """A random value that a flush takes away: tells one life of the data from the next."""
     return f"am:projection:{{{projection}}}:epoch"

@@ -19,6 +19,7 @@ from agent_memory.contracts.bundles import (
     of_tenant,
 )
 from agent_memory.contracts.codec import decode_event
+from agent_memory.contracts.errors import NeedsUpgrade
 from agent_memory.contracts.events import EventRecorded
 from agent_memory.contracts.records import Scope
 from agent_memory.contracts.streams import memory_stream, owner_of, session_stream
@@ -101,7 +102,7 @@ class Staging:
         self._versions[stream] = line.version
         try:
             event, cause = decode_event(line.type, line.data), _cause(line.metadata).causation_id
-        except msgspec.MsgspecError as error:
+        except (NeedsUpgrade, msgspec.MsgspecError) as error:
             raise self.reader.refused(f"an event {line.type} that is not known here: {error}") from None
         said = event.event if isinstance(event, EventRecorded) else None
         home = session_stream(scope, said.session_id) if said else f"{stream.partition('/')[0]}/{scope.path}/"

@@ -1,6 +1,7 @@
 """How much of what the log holds, for whoever compares it with a view."""
 
 from agent_memory.contracts.events import EventRecorded, MemoryForgotten
+from agent_memory.contracts.upcasters import written_as
 from agent_memory.eventlog.reader import LogReader
 
 
@@ -12,8 +13,8 @@ class CountReader(LogReader):
         rows = await self._rows(
             "SELECT count(*) FROM (SELECT DISTINCT ON (stream) type FROM events"
             " WHERE stream >= 'memory/' COLLATE \"C\" AND stream < 'memory0' COLLATE \"C\" ORDER BY stream, version DESC) newest"
-            " WHERE type <> %s",
-            (MemoryForgotten.__name__,),
+            " WHERE type <> ALL(%s)",
+            (sorted(written_as({MemoryForgotten.__name__})),),
         )
         return int(rows[0][0])
 
@@ -35,8 +36,8 @@ class CountReader(LogReader):
     async def faint_texts(self) -> list[str]:
         """Texts of those events that have no printable ASCII sign: empty, blank, or in another script."""
         rows = await self._rows(
-            "SELECT coalesce(data -> 'event' ->> 'text', '') FROM events WHERE event_id IS NOT NULL AND type = %s"
+            "SELECT coalesce(data -> 'event' ->> 'text', '') FROM events WHERE event_id IS NOT NULL AND type = ANY(%s)"
             " AND coalesce(data -> 'event' ->> 'text', '') !~ '[!-~]'",
-            (EventRecorded.__name__,),
+            (sorted(written_as({EventRecorded.__name__})),),
         )
         return [text for (text,) in rows]

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from agent_memory.contracts.upcasters import written_as
 from agent_memory.eventlog.reader import STORED_COLUMNS, LogReader
 from agent_memory.eventlog.rows import StoredEvent
 
@@ -25,8 +26,9 @@ class HistoryReader(LogReader):
     async def before(self, stream: str, version: int, *, type_: str, limit: int) -> list[StoredEvent]:
         """The last events of one type before a version, oldest first."""
         rows = await self._rows(
-            f"SELECT {STORED_COLUMNS} FROM events WHERE stream = %s AND version < %s AND type = %s ORDER BY version DESC LIMIT %s",
-            (stream, version, type_, limit),
+            f"SELECT {STORED_COLUMNS} FROM events WHERE stream = %s AND version < %s AND type = ANY(%s)"
+            " ORDER BY version DESC LIMIT %s",
+            (stream, version, sorted(written_as({type_})), limit),
         )
         return [_stored(row) for row in reversed(rows)]
 
@@ -34,7 +36,7 @@ class HistoryReader(LogReader):
         """Bytes of all that was recorded in streams by events of these types."""
         rows = await self._rows(
             "SELECT stream, sum(octet_length(data::text)) FROM events WHERE stream = ANY(%s) AND type = ANY(%s) GROUP BY stream",
-            (list(streams), list(types)),
+            (list(streams), sorted(written_as(types))),
         )
         return {row[0]: int(row[1]) for row in rows}
 

@@ -9,6 +9,7 @@ from agent_memory.contracts.envelope import EventEnvelope
 from agent_memory.contracts.events import MemoryEdited, MemoryStored
 from agent_memory.contracts.records import Scope
 from agent_memory.contracts.streams import memory_stream
+from agent_memory.contracts.upcasters import written_as
 from agent_memory.eventlog.reader import ENVELOPE_COLUMNS, LogReader, envelope
 from agent_memory.eventlog.rows import KnownMemory
 
@@ -51,16 +52,17 @@ class MemoryLog(LogReader):
         return found
 
     async def _causes(self, streams: Sequence[str]) -> dict[str, tuple[frozenset[str], frozenset[str]]]:
+        stored = written_as({MemoryStored.__name__})
         rows = await self._rows(
             "SELECT stream, type, metadata ->> 'causation_id', data ->> 'reason' FROM events WHERE stream = ANY(%s) AND"
-            " (type = 'MemoryStored' OR (type = 'MemoryEdited' AND data ->> 'reason' = 'unmerged'))",
-            (list(streams),),
+            " (type = ANY(%s) OR (type = ANY(%s) AND data ->> 'reason' = 'unmerged'))",
+            (list(streams), sorted(stored), sorted(written_as({MemoryEdited.__name__}))),
         )
         found: dict[str, tuple[frozenset[str], frozenset[str]]] = {}
         for stream, kind, command, reason in rows:
             stored_by, parted_by = found.get(stream, _NONE)
             named = frozenset({command} if command else ())
-            stored_by = stored_by | named if kind == MemoryStored.__name__ else stored_by
+            stored_by = stored_by | named if kind in stored else stored_by
             found[stream] = stored_by, parted_by | named if reason == "unmerged" else parted_by
         return found
 

@@ -1,7 +1,7 @@
 """Reading the log: by position, by time, by stream, and what commands led to."""
 
 import base64
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -17,6 +17,7 @@ from agent_memory.contracts.queries import GetEvents, ListSessions, MemoryFilter
 from agent_memory.contracts.records import MAX_TIMESTAMP_MS, MIN_TIMESTAMP_MS, Scope, TimelineEvent
 from agent_memory.contracts.replies import ReplyEnvelope
 from agent_memory.contracts.streams import memory_stream, session_stream
+from agent_memory.contracts.upcasters import written_as
 from agent_memory.eventlog.connect import Connections
 from agent_memory.eventlog.rows import SessionRow, StoredEvent
 
@@ -70,13 +71,34 @@ class LogReader:
         return int((await self._rows("SELECT position FROM log_head"))[0][0])
 
     async def after(
-        self, position: int, *, up_to: int | None = None, limit: int = 500, types: Sequence[str] | None = None
+        self,
+        position: int,
+        *,
+        up_to: int | None = None,
+        limit: int = 500,
+        types: Collection[str] | None = None,
+        without: Collection[str] = (),
     ) -> list[EventEnvelope]:
-        """Events with a position beyond the given one, in order, at most `limit`, optionally of some types alone."""
+        """Events with a position beyond the given one, in order, at most `limit`. `types`: of these types alone, under whatever
+        tags they were written; `without`: all but those of these tags.
+        """
         rows = await self._rows(
             f"SELECT {ENVELOPE_COLUMNS} FROM events WHERE position > %s AND position <= %s"
-            " AND (%s::text[] IS NULL OR type = ANY(%s::text[])) ORDER BY position LIMIT %s",
-            (position, 2**62 if up_to is None else up_to, *[list(types) if types is not None else None] * 2, limit),
+            " AND (%s::text[] IS NULL OR type = ANY(%s::text[])) AND type <> ALL(%s::text[]) ORDER BY position LIMIT %s",
+            (
+                position,
+                2**62 if up_to is None else up_to,
+                *[sorted(written_as(types)) if types is not None else None] * 2,
+                sorted(without),
+                limit,
+            ),
+        )
+        return [envelope(row) for row in rows]
+
+    async def these(self, positions: Sequence[int]) -> list[EventEnvelope]:
+        """The events at the given positions, in order."""
+        rows = await self._rows(
+            f"SELECT {ENVELOPE_COLUMNS} FROM events WHERE position = ANY(%s) ORDER BY position", (list(positions),)
         )
         return [envelope(row) for row in rows]
 

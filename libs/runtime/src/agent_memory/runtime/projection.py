@@ -3,11 +3,14 @@
 A projection's checkpoint lies next to the data it writes and counts every position, interesting or not: events in the
 log = applied + skipped + dead-lettered + in flight. Positions have no gaps, so a missing one is seen by arithmetic. Replicas
 share the checkpoint: each reports the ranges it has accounted for, and the checkpoint moves over what is contiguous.
+
+While two versions run side by side, an older replica meets events that it cannot read. It passes them over and notes their
+positions; a replica that can read them applies them from the log.
 """
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
@@ -15,10 +18,11 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
-from agent_memory.contracts.codec import decode_envelope, encode
+from agent_memory.contracts.codec import decode_envelope, encode, known_types
 from agent_memory.contracts.envelope import EventEnvelope
-from agent_memory.contracts.errors import Unavailable
+from agent_memory.contracts.errors import NeedsUpgrade, Unavailable
 from agent_memory.contracts.streams import DATA_FIELD, EVENTS
+from agent_memory.contracts.upcasters import written_as
 from agent_memory.runtime import telemetry
 from agent_memory.runtime.broker import Entry
 from agent_memory.runtime.dead_letters import DeadLetter, bury
@@ -31,6 +35,7 @@ CRASHING_DELIVERIES = 5
 SWEEP_SECONDS = 1.0
 PATIENCE_SECONDS = 2.0
 CATCH_UP = 500
+LOOK_AGAIN_SECONDS = 10.0
 FIRST_PAUSE_SECONDS = 0.1
 LONGEST_PAUSE_SECONDS = 10.0
 
@@ -43,8 +48,9 @@ class Log(Protocol):
 
     async def head(self) -> int: ...
     async def after(
-        self, position: int, *, up_to: int | None = None, limit: int = 500, types: Sequence[str] | None = None
+        self, position: int, *, up_to: int | None = None, limit: int = 500, without: Collection[str] = ()
     ) -> list[EventEnvelope]: ...
+    async def these(self, positions: Sequence[int]) -> list[EventEnvelope]: ...
     async def at(self, position: int) -> EventEnvelope | None: ...
 
 
@@ -52,7 +58,12 @@ class Ledger(Protocol):
     """Where a projection keeps what it has accounted for."""
 
     async def mark(self) -> bytes: ...
-    async def advance(self, ranges: Sequence[Range], *, applied: int, skipped: int, dead_lettered: int, mark: bytes) -> int: ...
+    async def advance(
+        self, ranges: Sequence[Range], *, applied: int, skipped: int, dead_lettered: int, waiting: Sequence[int], mark: bytes
+    ) -> int: ...
+    async def waiting(self) -> list[int]: ...
+    async def count_waiting(self) -> int: ...
+    async def settle(self, outcomes: Mapping[int, str], *, mark: bytes) -> bool: ...
     async def checkpoint(self) -> int: ...
     async def holes(self, head: int) -> list[Range]: ...
 
@@ -73,12 +84,28 @@ class Projection(msgspec.Struct, frozen=True, kw_only=True):
     """Pause after a batch, as a share of the time it took: what nobody waits for leaves the servers to those who do."""
 
 
+class Left(msgspec.Struct, frozen=True):
+    """Positions that were not applied: given up, or of a version that this one cannot read."""
+
+    dead: tuple[int, ...] = ()
+    waiting: tuple[int, ...] = ()
+
+    def __add__(self, other: "Left") -> "Left":
+        return Left(self.dead + other.dead, self.waiting + other.waiting)
+
+
 class Runner:
     """Keeps one projection up to date. `handle` is the bus handler, `sweep` a task beside it."""
 
-    def __init__(self, projection: Projection, *, log: Log, ledger: Ledger, redis: Redis) -> None:
+    def __init__(
+        self, projection: Projection, *, log: Log, ledger: Ledger, redis: Redis, known: frozenset[str] | None = None
+    ) -> None:
+        """`known`: the types of events that this version can read, where that is not what the contracts say."""
         self.projection = projection
-        self._types = frozenset(name.encode() for name in projection.types)
+        self._known = known_types() if known is None else known
+        self._types = written_as(projection.types) & self._known
+        self._beyond: set[int] = set()
+        self._look_again = 0.0
         self._log = log
         self._ledger = ledger
         self._redis = redis
@@ -101,9 +128,12 @@ class Runner:
         mark = await self._marked()
         positions = [int(entry.id.split(b"-")[0]) for entry in entries]
         wanted: list[EventEnvelope] = []
+        unknown: list[int] = []
         buried = 0
         for entry, position in zip(entries, positions, strict=True):
-            if entry.fields.get(b"type") not in self._types:
+            if (type_ := entry.fields.get(b"type", b"").decode()) not in self._types:
+                if type_ not in self._known:
+                    unknown.append(position)
                 continue
             try:
                 event = decode_envelope(entry.fields[DATA])
@@ -114,37 +144,44 @@ class Runner:
                 buried += 1
                 continue
             wanted.append(event)
-        dead = buried + await self.apply(wanted)
-        skipped = len(entries) - len(wanted) - buried
+        left = await self.apply(wanted)
+        skipped = len(entries) - len(wanted) - len(unknown) - buried
         accounted = await self._account(
-            as_ranges(positions), applied=len(entries) - skipped - dead, skipped=skipped, dead=dead, mark=mark
+            as_ranges(positions),
+            applied=len(wanted) - len(left.dead) - len(left.waiting),
+            skipped=skipped,
+            dead=buried + len(left.dead),
+            waiting=(*unknown, *left.waiting),
+            mark=mark,
         )
         return len(wanted) if accounted else None
 
-    async def apply(self, events: list[EventEnvelope]) -> int:
-        """Applies events and returns how many had to be given up. Outages are waited out; a bad event is found and buried."""
+    async def apply(self, events: list[EventEnvelope]) -> Left:
+        """Applies events and returns what could not be. Outages are waited out; a bad event is found and buried."""
         if not events:
-            return 0
+            return Left()
         try:
             await self._persist(lambda: self._applied(events))
         except Exception as error:  # noqa: BLE001 - outermost loop: named, counted, isolated, dead-lettered
             telemetry.ERRORS.labels(self.projection.name, type(error).__name__).inc()
             if len(events) > 1:
-                return sum([await self.apply([event]) for event in events])
+                return sum([await self.apply([event]) for event in events], Left())
+            if isinstance(error, NeedsUpgrade):
+                return Left(waiting=(events[0].position,))
             return await self._retry_alone(events[0], error)
-        return 0
+        return Left()
 
-    async def _retry_alone(self, event: EventEnvelope, error: Exception) -> int:
+    async def _retry_alone(self, event: EventEnvelope, error: Exception) -> Left:
         for _ in range(ATTEMPTS - 1):
             try:
                 await self._persist(lambda: self._applied([event]))
             except Exception as again:  # noqa: BLE001 - as above
                 error = again
             else:
-                return 0
+                return Left()
         log.error("event given up", projection=self.projection.name, position=event.position, error=repr(error), exc_info=error)
         await self._persist(lambda: self._bury(encode(event), error, ATTEMPTS, event.position))
-        return 1
+        return Left(dead=(event.position,))
 
     async def _applied(self, events: list[EventEnvelope]) -> None:
         name = self.projection.name
@@ -158,6 +195,8 @@ class Runner:
         while True:
             try:
                 await attempt()
+            except NeedsUpgrade:
+                raise
             except (Unavailable, RedisError, OSError) as error:
                 if isinstance(error, RedisError) and not _is_outage(error):
                     raise
@@ -181,13 +220,17 @@ class Runner:
         await self._persist(take)
         return marks[-1]
 
-    async def _account(self, ranges: Sequence[Range], *, applied: int, skipped: int, dead: int, mark: bytes) -> bool:
+    async def _account(
+        self, ranges: Sequence[Range], *, applied: int, skipped: int, dead: int, waiting: Sequence[int], mark: bytes
+    ) -> bool:
         """Whether it was accounted for; if not, the effects have to be written again."""
         name = self.projection.name
         reached: list[int] = []
 
         async def advance() -> None:
-            reached.append(await self._ledger.advance(ranges, applied=applied, skipped=skipped, dead_lettered=dead, mark=mark))
+            reached.append(
+                await self._ledger.advance(ranges, applied=applied, skipped=skipped, dead_lettered=dead, waiting=waiting, mark=mark)
+            )
 
         await self._persist(advance)
         if reached[-1] < 0:
@@ -201,6 +244,7 @@ class Runner:
         while True:
             try:
                 await self.replay_dead_letters()
+                await self.take_up_waiting()
                 await self._sweep_once()
             except (Unavailable, RedisError, OSError) as error:
                 log.warning("sweep put off", projection=self.projection.name, error=f"{type(error).__name__}: {error}")
@@ -248,13 +292,53 @@ class Runner:
                     return
                 first, last = holes[0]
                 last = min(last, first + CATCH_UP - 1)
-                events = await self._log.after(first - 1, up_to=last, limit=CATCH_UP, types=list(self.projection.types))
-                dead = await self.apply(events)
-                skipped = last - first + 1 - len(events)
-                await self._account([(first, last)], applied=len(events) - dead, skipped=skipped, dead=dead, mark=mark)
+                events = await self._log.after(first - 1, up_to=last, limit=CATCH_UP, without=self._known - self._types)
+                wanted = [event for event in events if event.type in self._types]
+                unknown = [event.position for event in events if event.type not in self._known]
+                left = await self.apply(wanted)
+                await self._account(
+                    [(first, last)],
+                    applied=len(wanted) - len(left.dead) - len(left.waiting),
+                    skipped=last - first + 1 - len(events),
+                    dead=len(left.dead),
+                    waiting=(*unknown, *left.waiting),
+                    mark=mark,
+                )
                 await self._redis.set(f"am:sweeper:{name}", "1", px=5000)
         finally:
             telemetry.CATCHING_UP.labels(name).set(0)
+
+    async def take_up_waiting(self) -> None:
+        """Applies what replicas passed over, as far as this one can read it. What it cannot, it reads only once."""
+        name = self.projection.name
+        count = await self._ledger.count_waiting()
+        if count and (count != len(self._beyond) or time.monotonic() > self._look_again):
+            self._look_again = time.monotonic() + LOOK_AGAIN_SECONDS
+            waiting = await self._ledger.waiting()
+            self._beyond &= set(waiting)
+            fresh = [position for position in waiting if position not in self._beyond]
+            for first in range(0, len(fresh), CATCH_UP):
+                await self._take_up(fresh[first : first + CATCH_UP])
+            count = await self._ledger.count_waiting()
+            if fresh and self._beyond:
+                log.warning("events of a newer version wait for an upgraded replica", projection=name, events=count)
+        elif not count:
+            self._beyond.clear()
+        telemetry.WAITING.labels(name).set(count)
+
+    async def _take_up(self, positions: Sequence[int]) -> None:
+        mark = await self._marked()
+        events = [event for event in await self._log.these(positions) if event.type in self._known]
+        wanted = [event for event in events if event.type in self._types]
+        left = await self.apply(wanted)
+        outcomes = {event.position: "skipped" for event in events} | {event.position: "applied" for event in wanted}
+        outcomes |= dict.fromkeys(left.dead, "dead_lettered")
+        outcomes = {position: outcome for position, outcome in outcomes.items() if position not in left.waiting}
+        self._beyond |= set(positions) - outcomes.keys()
+        if outcomes and await self._ledger.settle(outcomes, mark=mark):
+            telemetry.APPLIED.labels(self.projection.name).inc(len(wanted) - len(left.dead) - len(left.waiting))
+            telemetry.SKIPPED.labels(self.projection.name).inc(len(events) - len(wanted))
+            log.info("taken up what an older version could not read", projection=self.projection.name, events=len(outcomes))
 
     async def replay_dead_letters(self) -> int:
         """Applies again the positions that an operator asked for. Returns how many there were."""
@@ -262,8 +346,9 @@ class Runner:
         asked = f"am:replay:{self.projection.name}"
         while position := await self._redis.lindex(asked, 0):
             event = await self._log.at(int(position))
-            if event is not None:
-                await self.apply([event])
+            if event is not None and (await self.apply([event])).waiting:
+                await self._redis.lmove(asked, asked, "LEFT", "RIGHT")  # for a replica that can read it
+                return replayed
             # By its value: another replica may have done the same one, and the next is not done yet.
             await self._redis.lrem(asked, 1, position)
             replayed += 1

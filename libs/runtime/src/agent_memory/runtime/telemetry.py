@@ -59,6 +59,7 @@ LOG_POSITION = _gauge("log_position", "Last committed log position, as this proc
 # Out of the log, per projection
 APPLIED = _counter("events_applied", "Events whose effect is in the view", "projection")
 SKIPPED = _counter("events_skipped", "Events that are of no interest to the projection", "projection")
+WAITING = _gauge("events_waiting", "Events of a newer version, passed over until a replica that can read them runs", "projection")
 DEAD_LETTERED = _counter("dead_lettered", "Messages given up and kept for replay", "source", "error")
 LAG = _gauge("projection_lag", "Positions between the end of the log and the checkpoint", "projection")
 PROJECT_SECONDS = _histogram("project_seconds", "Applying one batch to a view", SLOW, "projection")

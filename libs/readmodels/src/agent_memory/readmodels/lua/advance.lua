@@ -1,7 +1,8 @@
--- KEYS: checkpoint, ahead (sorted set of "first-last" scored by first), counters, epoch.
--- ARGV: mark (or ''), applied, dead-lettered, then first, last, ... ordered.
+-- KEYS: checkpoint, ahead (sorted set of "first-last" scored by first), counters, epoch, waiting (sorted set of positions).
+-- ARGV: mark (or ''), applied, dead-lettered, how many wait, those positions, then first, last, ... ordered.
 -- Accounts for positions, each once, and moves the checkpoint over what is contiguous. Returns the checkpoint, or -1 and does nothing
--- when the mark is of an earlier life: the effects may have gone with it.
+-- when the mark is of an earlier life: the effects may have gone with it. A position that waits is passed over and noted, unless
+-- somebody has dealt with it already.
 if ARGV[1] ~= '' then
   local epoch = redis.call('GET', KEYS[4])
   if not epoch or ARGV[1] ~= epoch .. ':' .. string.match(redis.call('INFO', 'server'), 'run_id:(%w+)') then return '-1' end
@@ -50,11 +51,18 @@ local function add(first, last)
   return new
 end
 
-local new = 0
-for i = 4, #ARGV, 2 do
+local new, waiting = 0, 0
+local ranges = 5 + tonumber(ARGV[4])
+for i = 5, ranges - 1 do
+  if add(tonumber(ARGV[i]), tonumber(ARGV[i])) > 0 then
+    redis.call('ZADD', KEYS[5], ARGV[i], ARGV[i])
+    waiting = waiting + 1
+  end
+end
+for i = ranges, #ARGV, 2 do
   new = new + add(tonumber(ARGV[i]), tonumber(ARGV[i + 1]))
 end
-if new > 0 then
+if new + waiting > 0 then
   if checkpoint ~= before then redis.call('SET', KEYS[1], text(checkpoint)) end
   if touched then redis.call('DEL', KEYS[2]) end
   for _, range in ipairs(ahead) do

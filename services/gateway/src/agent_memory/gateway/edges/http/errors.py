@@ -13,6 +13,7 @@ from agent_memory.contracts.errors import (
     Forbidden,
     Invalid,
     MemoryFault,
+    NeedsUpgrade,
     NotFound,
     Refused,
     TooLarge,
@@ -33,6 +34,7 @@ STATUS: dict[type[MemoryFault], int] = {
     Conflict: 409,
     TooLarge: 413,
     Unavailable: 503,
+    NeedsUpgrade: 503,
 }
 PLACES = frozenset({"body", "query", "path", "header"})
 log = structlog.get_logger(__name__)

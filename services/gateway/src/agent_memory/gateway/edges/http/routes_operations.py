@@ -70,6 +70,7 @@ async def status(request: HttpRequest) -> ASGIApp:
             "indexed": progress.counters.get("applied", 0),
             "skipped": progress.counters.get("skipped", 0),
             "dead_lettered": progress.counters.get("dead_lettered", 0),
+            "waiting": progress.waiting,
         }
         for (name, service), progress in zip(PROJECTIONS.items(), found, strict=True)
     ]

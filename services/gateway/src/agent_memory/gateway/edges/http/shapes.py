@@ -492,7 +492,7 @@ class Ready(Shape, kw_only=True):
 
 
 class ProjectionStatus(Shape, kw_only=True):
-    """How far a projection is."""
+    """How far a projection is. `waiting`: events of a newer version, passed over until a replica that can read them runs."""
 
     projection: str
     service: str
@@ -502,6 +502,7 @@ class ProjectionStatus(Shape, kw_only=True):
     indexed: int
     skipped: int
     dead_lettered: int
+    waiting: int
 
 
 class Identity(Shape, kw_only=True):
