@@ -68,12 +68,14 @@ class SmallSystem:
         self.embedder = HashEmbedder(8)
         self.vectors = EmbeddingStore(self.connections)
         self._ingest = Ingest(EventStore(self.connections), self.redis, Relay(database_url, self.log, self.redis))
+        self.since: int | None = None
+        """How far back the index of the timeline reaches, UTC milliseconds."""
         self._sequence = sequence
         self.runners = self._runners()
 
     def indexing(self, kind: Kind) -> Indexing:
         """What keeps, and rebuilds, one index."""
-        return Indexing(kind, self.redis, self.embedder, self.vectors)
+        return Indexing(kind, self.redis, self.embedder, self.vectors, since=lambda: self.since)
 
     async def send(self, *commands: AnyCommand, scope: Scope | None = None) -> None:
         """Commands through ingest, each in a batch of its own; who replies is not heard."""

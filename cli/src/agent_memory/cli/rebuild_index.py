@@ -19,7 +19,7 @@ from agent_memory.contracts.errors import Conflict
 from agent_memory.eventlog.connect import Connections
 from agent_memory.eventlog.embeddings import EmbeddingStore
 from agent_memory.eventlog.reader import LogReader
-from agent_memory.readmodels import generations
+from agent_memory.readmodels import generations, retiring
 from agent_memory.readmodels.documents import Kind
 from agent_memory.readmodels.generations import Generation
 from agent_memory.readmodels.indexing import Indexing, RebuildStep
@@ -91,7 +91,9 @@ async def rebuild(kind: Kind, where: Servers, settings: Settings, tell: Callable
             raise CommandError(f"there is no {kind} index", hint="the indexer makes it when it starts: `agent-memory status`")
         messages_too = settings.index_all_messages_in_long_term_memory or await holds_messages(redis)
         embedder = StoredFirst(live, settings)
-        indexing = Indexing(kind, redis, embedder, EmbeddingStore(connections), messages_too=messages_too)
+        since = await retiring.told(redis)
+        vectors = EmbeddingStore(connections)
+        indexing = Indexing(kind, redis, embedder, vectors, messages_too=messages_too, since=lambda: since)
         last = RebuildStep(position=0, head=0, documents=0, embedded=0)
         async for last in indexing.rebuild(LogReader(connections), live.algorithm):
             tell(last)

@@ -16,6 +16,7 @@ from agent_memory.readmodels.contents_twin import ContentsTwin
 from agent_memory.readmodels.documents import Kind, Upsert
 from agent_memory.readmodels.duplicates import Content, owner_key
 from agent_memory.readmodels.projecting import Rewritten, Wanted, in_session, newest, project
+from agent_memory.readmodels.retiring import too_old
 from agent_memory.readmodels.sameness import project as same_as
 from agent_memory.readmodels.session_document import Session, evolve
 from agent_memory.readmodels.sessions import ViewWrite, view_of
@@ -79,8 +80,10 @@ def stored_fields(document: Upsert) -> dict[bytes, bytes]:
 class Recounting:
     """Folds one history after the other. Documents come out unfinished, until their vectors are known."""
 
-    def __init__(self, *, messages_too: bool, share: float, zones: Zoned) -> None:
+    def __init__(self, *, messages_too: bool, share: float, zones: Zoned, since: int | None = None) -> None:
+        """`since`: how far back the index of the timeline reaches, UTC milliseconds."""
         self._messages_too = messages_too
+        self._since = since
         self._share = share
         self._counter = TokenCounter()
         self._contents = ContentsTwin(zones)
@@ -182,7 +185,7 @@ class Recounting:
         found: list[Wanted] = []
         for kind in INDEX_MODELS:
             all_of_them = newest([project(row.envelope, kind, messages_too=self._messages_too) for row in history.rows])
-            wanted = [one for one in all_of_them if isinstance(one, Wanted)]
+            wanted = [one for one in all_of_them if isinstance(one, Wanted) and not too_old(one, self._since)]
             found += in_session(wanted) if kind == "timeline" else wanted
             found += [part for one in all_of_them if isinstance(one, Rewritten) for part in one.parts]
         return found

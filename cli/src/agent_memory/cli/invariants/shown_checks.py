@@ -13,7 +13,7 @@ from agent_memory.cli.invariants.system import System
 from agent_memory.contracts.events import MemoryEdited, MemoryStored
 from agent_memory.contracts.records import Scope, escape
 from agent_memory.contracts.streams import CONTENTS_INDEX, JOBS, MEMORY_INDEX, PROJECTIONS, TIMELINE_INDEX
-from agent_memory.readmodels import generations, session_work
+from agent_memory.readmodels import generations, retiring, session_work
 from agent_memory.readmodels.documents import Kind
 from agent_memory.readmodels.progress import Ledger
 from agent_memory.readmodels.projecting import Wanted
@@ -59,6 +59,7 @@ async def _recounted(system: System, verdicts: Verdicts, streams: Sequence[str] 
         messages_too=system.messages_too or await documents_check.holds_messages(system.redis),
         share=Settings().summarization_threshold if share is None else share,
         zones=system.zones,
+        since=await retiring.told(system.redis),
     )
     models = {kind: live.model for kind in INDEXES.values() if (live := (await generations.registry(system.redis, kind)).live)}
     waiting: list[tuple[Wanted, str]] = []

@@ -18,9 +18,10 @@ class CountReader(LogReader):
         )
         return int(rows[0][0])
 
-    async def events(self) -> int:
-        """Events of the timeline, of all tenants."""
-        return int((await self._rows("SELECT count(*) FROM events WHERE event_id IS NOT NULL"))[0][0])
+    async def events(self, since_ms: int | None = None) -> int:
+        """Events of the timeline, of all tenants; those that happened from a time on, when one is given."""
+        query = "SELECT count(*) FROM events WHERE event_id IS NOT NULL AND timestamp_ms >= coalesce(%s, timestamp_ms)"
+        return int((await self._rows(query, (since_ms,)))[0][0])
 
     async def nodes_and_grips(self) -> int:
         """Nodes of the table of contents that something is written about, and the grips that they rest on, of all tenants."""
@@ -33,11 +34,11 @@ class CountReader(LogReader):
         )
         return int(rows[0][0])
 
-    async def faint_texts(self) -> list[str]:
-        """Texts of those events that have no printable ASCII sign: empty, blank, or in another script."""
+    async def faint_texts(self, since_ms: int | None = None) -> list[str]:
+        """Texts of those events, as above, that have no printable ASCII sign: empty, blank, or in another script."""
         rows = await self._rows(
             "SELECT coalesce(data -> 'event' ->> 'text', '') FROM events WHERE event_id IS NOT NULL AND type = ANY(%s)"
-            " AND coalesce(data -> 'event' ->> 'text', '') !~ '[!-~]'",
-            (sorted(written_as({EventRecorded.__name__})),),
+            " AND coalesce(data -> 'event' ->> 'text', '') !~ '[!-~]' AND timestamp_ms >= coalesce(%s, timestamp_ms)",
+            (sorted(written_as({EventRecorded.__name__})), since_ms),
         )
         return [text for (text,) in rows]

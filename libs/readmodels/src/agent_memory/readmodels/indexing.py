@@ -4,7 +4,7 @@ Used by the indexer, event by event, and by a rebuild, which goes through the wh
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Protocol
 
@@ -18,6 +18,7 @@ from agent_memory.readmodels import generations, writes
 from agent_memory.readmodels.documents import Kind, Revise, Write, memory_document
 from agent_memory.readmodels.generations import Generation
 from agent_memory.readmodels.projecting import CONTENTS_TYPES, MEMORY_TYPES, TIMELINE_TYPES, newest, project, texts_of, write_of
+from agent_memory.readmodels.retiring import too_old
 
 REBUILD_CHUNK = 2_000
 LOCK_MS = 30_000
@@ -61,11 +62,24 @@ class RebuildStep(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Indexing:
-    """Writes the documents of one index. Idempotent: every write is compare-and-set on the log position."""
+    """Writes the documents of one index. Idempotent: every write is compare-and-set on the log position.
 
-    def __init__(self, kind: Kind, redis: Redis, embedder: Embedder, vectors: Vectors, *, messages_too: bool = False) -> None:
+    `since`: from which time on (UTC milliseconds) events of the timeline are found; None: all of them.
+    """
+
+    def __init__(
+        self,
+        kind: Kind,
+        redis: Redis,
+        embedder: Embedder,
+        vectors: Vectors,
+        *,
+        messages_too: bool = False,
+        since: Callable[[], int | None] = lambda: None,
+    ) -> None:
         self.kind = kind
         self.messages_too = messages_too
+        self.since = since
         self._redis = redis
         self._embedder = embedder
         self._vectors = vectors
@@ -112,7 +126,9 @@ class Indexing:
 
     async def prepare(self, batch: Sequence[EventEnvelope]) -> tuple[list[Write], int]:
         """The writes that the events mean, and how many vectors had to be computed for them."""
-        found = newest([project(envelope, self.kind, messages_too=self.messages_too) for envelope in batch])
+        meant = newest([project(envelope, self.kind, messages_too=self.messages_too) for envelope in batch])
+        since = self.since()
+        found = [one for one in meant if not too_old(one, since)]
         vectors, computed = await self._vectors_of([text for one in found for text in texts_of(one)])
         return [write_of(one, vectors) for one in found], computed
 

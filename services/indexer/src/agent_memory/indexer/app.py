@@ -1,5 +1,6 @@
 """Composition root of the indexer: the only file of the service that makes things. `python -m agent_memory.indexer.app`."""
 
+from datetime import UTC, datetime
 from functools import partial
 
 from agent_memory.contracts.job_catalogue import INDEX_CHECK
@@ -13,6 +14,7 @@ from agent_memory.indexer.settings import IndexerSettings
 from agent_memory.readmodels.documents import Kind
 from agent_memory.readmodels.indexing import Indexing
 from agent_memory.readmodels.progress import Ledger
+from agent_memory.readmodels.retiring import since_ms
 from agent_memory.runtime import service
 from agent_memory.runtime.broker import connect_redis, make_broker, replica_name, subscribe
 from agent_memory.runtime.embed import create_embedder
@@ -32,10 +34,15 @@ async def serve(settings: Settings, own: IndexerSettings = DEFAULTS) -> None:
     connections = Connections(settings.database_url, size=own.connections)
     reader, vectors = CountReader(connections), EmbeddingStore(connections)
     embedder = create_embedder(settings)
+    messages_too = settings.index_all_messages_in_long_term_memory
+
+    def since() -> int | None:
+        return since_ms(settings.timeline_search_months, datetime.now(UTC))
+
     tasks: list[service.Task] = []
     rebuild: dict[Kind, Rebuild] = {}
     for kind, name in PROJECTION_OF.items():
-        indexing = Indexing(kind, redis, embedder, vectors, messages_too=settings.index_all_messages_in_long_term_memory)
+        indexing = Indexing(kind, redis, embedder, vectors, messages_too=messages_too, since=since)
         handler = IndexEvents(indexing, redis, embedder, settings.redisvl_indexing_algorithm)
         runner = Runner(
             Projection(
@@ -53,7 +60,7 @@ async def serve(settings: Settings, own: IndexerSettings = DEFAULTS) -> None:
         subscribe(broker, EVENTS, name, replica_name(settings), runner.handle, batch=own.batch, claim_after_ms=own.claim_after_ms)
         rebuild[kind] = partial(built_anew, handler, reader)
         tasks += [runner.sweep, lambda handler=handler: handler.watch(reader)]  # type: ignore[misc]
-    check = CheckIndexes(redis, reader, rebuild, messages_too=settings.index_all_messages_in_long_term_memory).check
+    check = CheckIndexes(redis, reader, rebuild, messages_too=messages_too, since=since).check
     tasks.append(JobBodies(redis, SERVICE, {INDEX_CHECK: check}).run)
     await service.run(
         settings,

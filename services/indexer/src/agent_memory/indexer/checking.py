@@ -14,6 +14,7 @@ from redis.asyncio import Redis
 
 from agent_memory.contracts.errors import Unavailable
 from agent_memory.contracts.streams import CONTENTS_INDEX, MEMORY_INDEX, TIMELINE_INDEX, index_alias
+from agent_memory.readmodels import retiring
 from agent_memory.readmodels.documents import Kind, has_words
 from agent_memory.readmodels.progress import Ledger
 from agent_memory.runtime import telemetry
@@ -32,9 +33,9 @@ class Counts(Protocol):
 
     async def head(self) -> int: ...
     async def memories(self) -> int: ...
-    async def events(self) -> int: ...
+    async def events(self, since_ms: int | None = None) -> int: ...
     async def nodes_and_grips(self) -> int: ...
-    async def faint_texts(self) -> list[str]: ...
+    async def faint_texts(self, since_ms: int | None = None) -> list[str]: ...
 
 
 class Differs(Exception):
@@ -45,10 +46,20 @@ class CheckIndexes:
     """Body of the job. `rebuild`: builds an index anew from the log and returns when readers have it. Done again it does no harm.
 
     With `messages_too` the memory index holds messages as well, so that it can only be told when it holds too little.
+    `since`: from which time on the events of the timeline are found; what is older is taken out first.
     """
 
-    def __init__(self, redis: Redis, counts: Counts, rebuild: Mapping[Kind, Rebuild], *, messages_too: bool = False) -> None:
+    def __init__(
+        self,
+        redis: Redis,
+        counts: Counts,
+        rebuild: Mapping[Kind, Rebuild],
+        *,
+        messages_too: bool = False,
+        since: Callable[[], int | None] = lambda: None,
+    ) -> None:
         self._redis = redis
+        self._since = since
         self._counts = counts
         self._rebuild = rebuild
         self._messages_too = messages_too
@@ -58,6 +69,8 @@ class CheckIndexes:
         told: dict[str, str] = {}
         lasting: list[str] = []
         for kind in self._rebuild:
+            if kind == "timeline" and (retired := await retiring.retire(self._redis, self._since())):
+                told["timeline_retired"] = str(retired)
             difference = await self._difference(kind, told)
             telemetry.INDEX_DIFFERENCE.labels(kind).set(difference)
             if difference and await self._left(kind) != difference:
@@ -80,7 +93,7 @@ class CheckIndexes:
             await self._covered(kind, head)
             documents, expected = await self._documents(kind), await self._expected(kind)
             if documents != expected and kind == "timeline":
-                expected -= sum(not has_words(text) for text in await self._counts.faint_texts())
+                expected -= sum(not has_words(text) for text in await self._counts.faint_texts(self._since()))
             told |= {f"{kind}_documents": str(documents), f"{kind}_expected": str(expected)}
             if documents == expected or (kind == "memory" and self._messages_too and documents > expected):
                 return 0
@@ -90,8 +103,9 @@ class CheckIndexes:
         return 0
 
     async def _expected(self, kind: Kind) -> int:
-        counts = {"memory": self._counts.memories, "timeline": self._counts.events, "contents": self._counts.nodes_and_grips}
-        return await counts[kind]()
+        if kind == "timeline":
+            return await self._counts.events(self._since())
+        return await (self._counts.memories() if kind == "memory" else self._counts.nodes_and_grips())
 
     async def _documents(self, kind: Kind) -> int:
         found = await self._redis.execute_command("FT.SEARCH", index_alias(kind), "*", "LIMIT", 0, 0)

@@ -8,7 +8,7 @@ from redis.asyncio import Redis
 from agent_memory.contracts.envelope import EventEnvelope
 from agent_memory.contracts.errors import Conflict
 from agent_memory.indexer.domain import needs_rebuild
-from agent_memory.readmodels import generations
+from agent_memory.readmodels import generations, retiring
 from agent_memory.readmodels.indexing import Embedder, Indexing, Log
 from agent_memory.runtime import telemetry
 
@@ -44,9 +44,17 @@ class IndexEvents:
         """Sees to it that the index exists and fits the settings: a change of model builds the next generation and swaps."""
         while True:
             live = await self.ensure()
+            if live.kind == "timeline":
+                await self._reach_back()
             if needs_rebuild(live, self._embedder.model, self._embedder.dimensions, self._algorithm):
                 await self.rebuild(source, live)
             await asyncio.sleep(LOOK_SECONDS)
+
+    async def _reach_back(self) -> None:
+        since = self._indexing.since()
+        if await retiring.tell(self._redis, since):
+            gone = await retiring.retire(self._redis, since)
+            log.info("events of the timeline are found from here on", since_ms=since, retired=gone)
 
     async def rebuild(self, source: Log, live: generations.Generation) -> None:
         """Builds the next generation from the log and swaps; nothing happens while another replica does so."""

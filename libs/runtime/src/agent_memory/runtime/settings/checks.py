@@ -82,6 +82,7 @@ RULES: tuple[Rule, ...] = (
             "summarization_wait_seconds",
             "timeline_settle_seconds",
             "timeline_model_settle_seconds",
+            "timeline_search_months",
         ),
     ),
     (

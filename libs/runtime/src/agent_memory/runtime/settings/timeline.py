@@ -20,3 +20,5 @@ class TimelineSettings(LongTermMemorySettings, frozen=True, kw_only=True):
     """How long a node is left alone after a change before something is written about it, without a model."""
     timeline_model_settle_seconds: float = 300.0
     """The same with a model, for segments that are still open and for days, weeks, months and years."""
+    timeline_search_months: int | None = None
+    """A search finds the events of this month and of so many before it; older ones leave Redis. Empty: all. The log keeps them."""
