@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from bench import old_server, searches, timeline_catalogue, writes
+from bench import months, old_server, searches, timeline_catalogue, writes
+from bench.comparisons import Comparison
 from bench.figures import Goal
 from bench.floors import Floors
 from bench.plan import Configuration, Measurement
@@ -56,6 +57,14 @@ def configurations() -> list[Configuration]:
             in_turn=True,
         ),
         Configuration(
+            name="months",
+            title="Postgres alone: the log in one table, and in a partition for each of 24 months",
+            open=months.logs,
+            prepare=months.fill,
+            measurements=_month_measurements(),
+            in_turn=True,
+        ),
+        Configuration(
             name="local", title="Default: local embeddings", open=stack_site, measurements=_default("local", Goal(rate=350), 1_500)
         ),
         Configuration(
@@ -80,6 +89,21 @@ def configurations() -> list[Configuration]:
         ),
         *timeline_catalogue.configurations(),
         *old_server.configurations(),
+    ]
+
+
+def _month_measurements() -> list[Measurement]:
+    designs: dict[months.Design, str] = {"one": "one table", "months": "24 months"}
+    return [
+        Measurement(
+            name=f"months-{name}-{design}",
+            title=f"{title[0].upper()}{title[1:]}: {said}",
+            unit=unit,
+            comparison=None if design == "one" else Comparison(figure=f"months-{name}-one"),
+            run=partial(months.Logs.run, design=design, work=work),
+        )
+        for name, (title, unit, work) in months.WORK.items()
+        for design, said in designs.items()
     ]
 
 

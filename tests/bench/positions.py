@@ -53,7 +53,7 @@ class Positions:
     def append(self, turn: Turn, *, count: int, writers: int, rows: int, where: From, without: str = "") -> Run:
         """Each writer with a connection and sessions of its own; a commit per batch, synchronous. `without`: an index, dropped."""
         each = max(10, turn.count(count) // (writers * rows))
-        work = [list(_batches(turn.seed + number, f"w{number}", each, rows)) for number in range(writers)]
+        work = [list(batches(turn.seed + number, f"w{number}", each, rows)) for number in range(writers)]
         with fresh_database(self._servers) as url:
             if where == "sequence":
                 with psycopg.connect(url, autocommit=True) as connection:
@@ -104,7 +104,7 @@ def _timed(url: str, statement: str, work: Sequence[Sequence[dict[str, object]]]
     )
 
 
-def _batches(seed: int, writer: str, count: int, rows: int) -> Iterator[dict[str, object]]:
+def batches(seed: int, writer: str, count: int, rows: int) -> Iterator[dict[str, object]]:
     """What ingest appends for `count` commands of so many messages each, all in one session."""
     texts = Texts(seed)
     stream = session_stream(SCOPE, writer)
