@@ -79,6 +79,7 @@ def test_what_was_said_is_walked_to_from_the_year_and_counted(daemon: Daemon) ->
         assert timeline.ingest_batch([event, Event(event_id="e2", session_id="s1", timestamp_ms=NOON + 1, text="Noted.")]) == 1
         timeline.wait_for(timeline.position)
     root = daemon.run("query", "-e", endpoint, "root").stdout
+    assert daemon.run("query", "root").stdout == root
     assert '  - toc:year:2026 "2026"' in root
     assert "  Title: January 30, 2026\n  Level: Day" in daemon.run("query", "-e", endpoint, "node", "toc:day:2026-01-30").stdout
     told = daemon.run("query", "-e", endpoint, "events", "--from", str(NOON), "--to", str(NOON + 1)).stdout

@@ -79,6 +79,14 @@ def test_programs_are_told_in_json(home: Path, service: SmallTimeline) -> None:
     assert root["nodes"][0]["node_id"] == "toc:year:2026"
     assert ([event["event_id"] for event in events["events"]], events["has_more"]) == (["e0", "e1"], True)
     assert expanded["grip"]["excerpt"] == "text 1"
+    assert (events["events"][0]["role"], events["events"][0]["event_type"]) == ("user", "user_message")
+
+
+def test_numbers_of_any_size_are_drawn_in(home: Path, service: SmallTimeline) -> None:
+    huge = str(10**20)
+    assert "(has_more: false)" in shown(home, service, "query", "events", "--from", f"-{huge}", "--to", huge, "-l", huge)
+    assert "text 0" in shown(home, service, "query", "expand", "grip:1", "--before", huge)
+    assert "January 2026" in shown(home, service, "query", "browse", "toc:year:2026", "-l", huge)
 
 
 def test_what_is_not_there_is_said_with_a_code(home: Path, service: SmallTimeline) -> None:
@@ -108,6 +116,8 @@ def test_nothing_running_is_said_with_what_to_do(home: Path) -> None:
     stopped, looked, counted = ran(home, "stop"), ran(home, "status"), ran(home, "admin", "stats")
     assert asked.returncode == stopped.returncode == looked.returncode == counted.returncode == 3
     assert f"memory daemon not running -- start with: memory-daemon start (endpoint: {endpoint})" in asked.stderr
+    unknown = ran(home, "query", "-e", "http://does-not-exist.invalid:1", "root")
+    assert (unknown.returncode, "(endpoint: http://does-not-exist.invalid:1)" in unknown.stderr) == (3, True)
     assert "No PID file found - daemon may not be running" in stopped.stderr
     assert looked.stdout == "Daemon Status: Stopped\n"
     assert "memory-daemon start" in counted.stderr

@@ -68,6 +68,17 @@ def test_query_node() -> None:
     ]
 
 
+def test_a_period_has_its_own_days_in_whatever_time_zone_they_begin() -> None:
+    tokyo = TocNode(
+        node_id="toc:day:2026-01-30",
+        level=TocLevel.DAY,
+        title="January 30, 2026",
+        start_time_ms=TEN - 19 * HOUR,
+        end_time_ms=TEN + 5 * HOUR - 1,
+    )
+    assert pages.one_node(tokyo)[-2] == "  Time Range: 2026-01-30 to 2026-01-30"
+
+
 def test_a_node_that_nothing_was_written_about_has_no_empty_lines_and_a_segment_shows_its_grips() -> None:
     assert pages.one_node(node("x", "X"))[3] == "  Children: 0"
     segment = TocNode(
@@ -90,6 +101,7 @@ def test_query_browse() -> None:
     last = pages.children("x", BrowseTocResult(children=months), limit=3, token="9", total=12)
     assert (last[1], last[-1]) == ('  10. toc:month:2026-01 "Month 1"', "Page 4 of 4 (has_more: false)")
     assert pages.children("x", BrowseTocResult(children=[]), limit=20, token=None, total=0)[-1] == "Page 1 of 1 (has_more: false)"
+    assert pages.children("x", BrowseTocResult(children=[]), limit=3, token="9", total=1)[-1] == "Page 4 of 4 (has_more: false)"
     assert pages.children("x", BrowseTocResult(children=[]), limit=20, token="?", total=0)[-1] == "Page (has_more: false)"
 
 
@@ -203,6 +215,7 @@ def test_scheduler_status() -> None:
         ("0 * * * * *", "every minute"),
         ("0 5 * * * *", "hourly at :05"),
         ("0 0 */6 * * *", "every 6 hours"),
+        ("0 0 */1 * * *", "hourly"),
         ("0 0 3 * * *", "daily at 03:00"),
         ("0 0 3 * * 1", ""),
         ("30 0 3 1 * *", ""),

@@ -38,8 +38,18 @@ def test_a_number_in_the_environment_is_one() -> None:
         load_settings({"MEMORY_GRPC_PORT": "x", "XDG_CONFIG_HOME": "/none"})
 
 
+def test_the_home_in_the_environment_is_nearer_than_the_one_in_the_file(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text('db_path = "/in/file"')
+    here = {"AGENT_MEMORY_HOME": "/in/environment"}
+    assert load_settings({}, file).home({}).path == Path("/in/file")
+    assert load_settings(here, file).home(here).path == Path("/in/environment")
+    assert load_settings(here, file, db_path="/typed").home(here).path == Path("/typed")
+    assert load_settings({**here, "MEMORY_DB_PATH": "/named"}, file).home(here).path == Path("/named")
+
+
 def test_the_endpoint_is_the_one_that_is_set_or_that_of_the_port() -> None:
-    here = {"AGENT_MEMORY_HOME": "/does/not/exist"}
+    here = {"AGENT_MEMORY_HOME": "/does/not/exist", "XDG_RUNTIME_DIR": "/does/not/exist"}
     assert DaemonSettings(endpoint="http://a:1").address(here) == "http://a:1"
     assert DaemonSettings(grpc_port=9999).address(here) == "http://[::1]:9999"
     assert DaemonSettings().address(here) == "http://[::1]:50051"

@@ -73,9 +73,18 @@ def enter(home: Home) -> None:
     os.environ["AGENT_MEMORY_HOME"] = str(home.path)
 
 
+def _whole(answer: Any) -> Any:
+    """With every field, also where it says what is usual: programs are not told what that is."""
+    if isinstance(answer, msgspec.Struct):
+        return {name: _whole(getattr(answer, name)) for name in answer.__struct_fields__}
+    if isinstance(answer, Mapping):
+        return {name: _whole(value) for name, value in answer.items()}
+    return [_whole(one) for one in answer] if isinstance(answer, list) else answer
+
+
 def tell(lines: list[str], answer: object, *, as_json: bool) -> None:
     """Prints an answer for people or for programs."""
     if as_json:
-        print_json(answer)
+        print_json(_whole(answer))
     else:
         print("\n".join(lines))

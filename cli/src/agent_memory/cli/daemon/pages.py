@@ -13,6 +13,7 @@ from agent_memory.client.toc import (
     TocNode,
 )
 from agent_memory.contracts.records import to_datetime
+from agent_memory.readmodels.calendar import period
 
 LONGEST_LINE = 200
 _DAY = 86_400
@@ -32,8 +33,7 @@ def one_node(node: TocNode) -> list[str]:
         lines += [*(["  Bullets:"] if bullet is node.bullets[0] else []), f"    - {_flat(bullet.text)}{grips}"]
     lines += [f"  Keywords: {', '.join(node.keywords)}"] if node.keywords else []
     lines += [f"  Children: {len(node.child_node_ids)}"]
-    lines += [f"  Time Range: {day(node.start_time_ms)} to {day(node.end_time_ms)}", f"  Version: {node.version}"]
-    return lines
+    return [*lines, f"  Time Range: {' to '.join(_days(node))}", f"  Version: {node.version}"]
 
 
 def children(parent_id: str, page: BrowseTocResult, *, limit: int, token: str | None, total: int) -> list[str]:
@@ -41,7 +41,8 @@ def children(parent_id: str, page: BrowseTocResult, *, limit: int, token: str | 
     before = int(token) if token and token.isdecimal() else 0
     lines = [f"Children of {parent_id}:"]
     lines += [f'  {number}. {child.node_id} "{child.title}"' for number, child in enumerate(page.children, before + 1)]
-    place = f"Page {before // limit + 1} of {max(1, -(-total // limit))}" if not token or token.isdecimal() else "Page"
+    number = before // limit + 1
+    place = f"Page {number} of {max(number, -(-total // limit))}" if not token or token.isdecimal() else "Page"
     following = f', next_token: "{page.continuation_token}"' if page.continuation_token else ""
     return [*lines, "", f"{place} (has_more: {_word(page.has_more)}{following})"]
 
@@ -117,7 +118,7 @@ def in_words(expression: str) -> str:
     if hour == "*":
         return _within_the_hour(minute)
     if minute == "0" and hour.startswith("*/") and hour[2:].isdecimal():
-        return f"every {hour[2:]} hours"
+        return f"every {hour[2:]} hours" if hour != "*/1" else "hourly"
     return f"daily at {int(hour):02}:{int(minute):02}" if hour.isdecimal() and minute.isdecimal() else ""
 
 
@@ -142,6 +143,12 @@ def _job(job: JobStatus) -> list[str]:
     lines.append(f"Next Run: {moment(job.next_run_ms) if job.next_run_ms else 'never'}")
     lines.append(f"Stats: {job.run_count} runs, {job.error_count} errors")
     return lines
+
+
+def _days(node: TocNode) -> tuple[str, str]:
+    """First and last day. Of a year, month, week or day its name says them: they begin when the server's time zone has midnight."""
+    named = period(node.node_id)
+    return (day(named.start_ms), day(named.end_ms)) if named else (day(node.start_time_ms), day(node.end_time_ms))
 
 
 def _children(node: TocNode) -> str:

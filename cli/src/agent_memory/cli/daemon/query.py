@@ -46,7 +46,7 @@ def browse(
 ) -> None:
     """Browse children of a node with pagination."""
     with timeline_at(_settings(context), context_of(context).environment) as timeline:
-        page = timeline.browse_toc(parent_id, limit, token)
+        page = timeline.browse_toc(parent_id, within(limit, 32), token)
         parent = timeline.get_node(parent_id)
     most = min(limit, 100) if limit > 0 else 20
     total = len(parent.child_node_ids) if parent else len(page.children)
@@ -63,7 +63,7 @@ def events(
 ) -> None:
     """Get events in a time range, both ends included."""
     with timeline_at(_settings(context), context_of(context).environment) as timeline:
-        page = timeline.get_events(from_, to, limit)
+        page = timeline.get_events(within(from_, 64), within(to, 64), within(limit, 32))
     tell(pages.events(from_, to, page), page, as_json=as_json)
 
 
@@ -77,10 +77,16 @@ def expand(
 ) -> None:
     """Expand a grip to show context. Exit code 1 when there is none of that id."""
     with timeline_at(_settings(context), context_of(context).environment) as timeline:
-        found = timeline.expand_grip(grip_id, before, after)
+        found = timeline.expand_grip(grip_id, within(before, 32), within(after, 32))
     if found.grip is None:
         raise CommandError(f"Grip not found: {grip_id}", hint="memory-daemon query node NODE_ID names the grips of its bullets")
     tell(pages.expansion(grip_id, found), found, as_json=as_json)
+
+
+def within(number: int, bits: int) -> int:
+    """The nearest number that a message has room for; the server draws it in further."""
+    most = (1 << (bits - 1)) - 1
+    return max(-most - 1, min(number, most))
 
 
 def _settings(context: typer.Context) -> DaemonSettings:

@@ -7,15 +7,16 @@ from typing import Any
 
 import msgspec
 
+from agent_memory.cli.daemon.pidfile import home_in, pid_path, running_in
 from agent_memory.client.endpoint import DEFAULT_PORT
 from agent_memory.embedded.home import Home, home_path
-from agent_memory.embedded.state import read_state
 
 LEVELS = ("trace", "debug", "info", "warn", "error")
 
 
 class DaemonSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """`db_path`: the home of the stack; empty, AGENT_MEMORY_HOME or the usual place. `endpoint`: empty, the stack of that home.
+    """`db_path`: the home of the stack; empty, AGENT_MEMORY_HOME or the usual place. `endpoint`: empty, the stack of that home,
+    or else the one that `memory-daemon start` started, wherever its home is.
     `grpc_host`: empty, both loopbacks; beyond them it needs authentication. `log_level`: empty, LOG_LEVEL, or info.
     """
 
@@ -36,9 +37,11 @@ class DaemonSettings(msgspec.Struct, frozen=True, kw_only=True):
         """The endpoint that is set, or that of the stack that runs here, or the usual one."""
         if self.endpoint:
             return self.endpoint
-        state = read_state(self.home(environment))
-        if state and state.grpc_port and state.alive:
-            return f"http://127.0.0.1:{state.grpc_port}"
+        started = None if self.db_path else home_in(pid_path(environment))
+        for home in (self.home(environment), started):
+            state = running_in(home) if home else None
+            if state and state.grpc_port:
+                return f"http://127.0.0.1:{state.grpc_port}"
         return f"http://[::1]:{self.grpc_port or DEFAULT_PORT}"
 
 
@@ -75,6 +78,9 @@ def load_settings(environment: Mapping[str, str], file: Path | None = None, **ty
         value = next((value for variable in variables if (value := environment.get(variable, "").strip())), None)
         if value is not None:
             given[name] = _number(value, variables[0]) if name == "grpc_port" else value
+    if environment.get("AGENT_MEMORY_HOME", "").strip() and not environment.get("MEMORY_DB_PATH", "").strip():
+        # That names the home too, and is nearer than the file.
+        given.pop("db_path", None)
     given |= {name: value for name, value in typed.items() if value is not None}
     try:
         settings = msgspec.convert(given, DaemonSettings)

@@ -36,6 +36,7 @@ _OF_THE_WIRE = (
     "GOAWAY",
     "recvmsg",
     "DNS resolution failed",
+    "errors resolving",
 )
 # A server that stops ends calls that came at its last moment, before anybody began on them, as if their caller had given them up.
 _OF_THE_CALLER = ("Channel closed", "Locally cancelled")
