@@ -1,15 +1,19 @@
 """Who leaves a consumer group takes nothing along: entries that were not acknowledged stay for others to claim."""
 
 import asyncio
+import os
+import signal
 from collections.abc import AsyncIterator
 
+import aiohttp
 import pytest
 from redis.asyncio import Redis
 from redis.exceptions import ResponseError
 
 from agent_memory.contracts.streams import heartbeat_key
+from agent_memory.embedded.ports import free_port
 from agent_memory.runtime.broker import Place, ensure_group, forget_dead_consumers, give_back, leave
-from agent_memory.runtime.service import heartbeat
+from agent_memory.runtime.service import beating, heartbeat, run
 from agent_memory.runtime.settings import Settings
 from support.controls import wait_until
 
@@ -95,6 +99,39 @@ async def test_a_replica_forgets_those_of_its_group_that_live_no_more(redis: Red
     await wait_until(lambda: stay(redis, {"one", "quiet"}), "so is the other once its entry is done")
     assert set(await redis.hkeys(heartbeat_key("s"))) == {"one", "quiet"}
     beating.cancel()
+
+
+async def test_a_service_that_reads_nothing_is_among_the_living_until_it_stops(redis: Redis) -> None:
+    async with beating(redis, "s", Settings(service_replica="one")):
+        await wait_until(lambda: redis.hexists(heartbeat_key("s"), "one"), "it says that it lives")
+    assert not await redis.exists(heartbeat_key("s"))
+
+
+async def test_a_service_that_was_told_to_stop_is_alive_and_not_ready_until_it_has_finished(redis: Redis) -> None:
+    settings, finished = Settings(service_replica="one", metrics_port=free_port()), asyncio.Event()
+
+    async def answers(path: str) -> int:
+        try:
+            async with aiohttp.request("GET", f"http://127.0.0.1:{settings.metrics_port}{path}") as answer:
+                return answer.status
+        except aiohttp.ClientConnectorError:
+            return 0
+
+    async def is_answered(path: str, status: int) -> bool:
+        return await answers(path) == status
+
+    async def finish() -> None:
+        await finished.wait()
+
+    running = asyncio.create_task(run(settings, "s", redis=redis, drain=finish))
+    await wait_until(lambda: is_answered("/ready", 200), "it is ready")
+    os.kill(os.getpid(), signal.SIGTERM)
+    await wait_until(lambda: is_answered("/ready", 503), "it is not ready any more")
+    assert await answers("/live") == 200
+    finished.set()
+    await running
+    assert await answers("/live") == 0
+    assert not await redis.exists(heartbeat_key("s"))
 
 
 async def stay(redis: Redis, names: set[str]) -> bool:

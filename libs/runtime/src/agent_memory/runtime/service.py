@@ -3,8 +3,8 @@
 import asyncio
 import signal
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 
 import structlog
@@ -75,6 +75,18 @@ async def _leave(redis: Redis, service: str, settings: Settings, broker: Healing
                 log.info("given back", stream=place.stream, group=place.group, entries=left)
     except (RedisError, OSError) as error:
         log.warning("left without a word", service=service, error=f"{type(error).__name__}: {error}")
+
+
+@asynccontextmanager
+async def beating(redis: Redis, service: str, settings: Settings) -> AsyncIterator[None]:
+    """The heartbeat of a service that reads nothing from the bus, while the block runs. Afterwards it is not among the living."""
+    beats = asyncio.create_task(heartbeat(redis, service, settings))
+    try:
+        yield
+    finally:
+        beats.cancel()
+        await asyncio.gather(beats, return_exceptions=True)
+        await _leave(redis, service, settings, None)
 
 
 async def heartbeat(

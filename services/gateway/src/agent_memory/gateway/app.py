@@ -78,7 +78,7 @@ from agent_memory.runtime.embed import create_query_embedder, vector_identity
 from agent_memory.runtime.job_settings import jobs_of
 from agent_memory.runtime.llm import Completer, Unconfigured, create_completer
 from agent_memory.runtime.metrics_server import Check
-from agent_memory.runtime.service import HEARTBEAT_STALE_MS, heartbeat
+from agent_memory.runtime.service import HEARTBEAT_STALE_MS, beating
 from agent_memory.runtime.settings import Settings, SettingsError, load
 from agent_memory.runtime.settings.dotenv import adopt_dotenv
 
@@ -188,8 +188,7 @@ async def connected(settings: Settings, auth: AuthSettings, leaving: Callable[[]
         stack.push_async_callback(bus.stop)
         joined = JoinedEvents(bus)
         stack.push_async_callback(joined.stop)
-        beating = asyncio.create_task(heartbeat(redis, SERVICE, settings))
-        stack.callback(beating.cancel)
+        await stack.enter_async_context(beating(redis, SERVICE, settings))
         yield create_gateway(
             settings,
             bus=joined,
