@@ -107,6 +107,10 @@ PIPELINE = (
     Panel(title="Reading the log itself", queries={"{{projection}}": "max by (projection) (agent_memory_catching_up)"}),
     Panel(title="Given up", queries=per_second("dead_lettered", "source error"), unit="ops"),
     Panel(
+        title="Commands left for a newer ingest",
+        queries={"commands": "sum(rate(agent_memory_commands_left_total[$__rate_interval]))"},
+    ),
+    Panel(
         title="Waits for a newer version",
         queries={"{{projection}}": "max by (projection) (agent_memory_events_waiting)"},
         meaning="Events that the replicas of this view cannot read: the first upgraded one applies them.",

@@ -51,6 +51,7 @@ SEARCH_SECONDS = _histogram("search_seconds", "One search, query embedding inclu
 COMMANDS_ACCEPTED = _counter("commands_accepted", "Commands decided and committed", "command")
 COMMANDS_REFUSED = _counter("commands_refused", "Commands answered with a fault", "command", "error")
 COMMANDS_REPEATED = _counter("commands_repeated", "Commands seen before: answered again, without a second effect", "command")
+COMMANDS_LEFT = _counter("commands_left", "Times that a command was left to wait for an ingest of a newer version")
 EVENTS_ACCEPTED = _counter("events_accepted", "Events committed to the log", "type")
 APPEND_SECONDS = _histogram("append_seconds", "One transaction of the log, commit included", FAST)
 RELAY_POSITION = _gauge("relay_position", "Last log position that was published on the bus")

@@ -15,7 +15,7 @@ from redis.asyncio import Redis
 
 from agent_memory.contracts.codec import decode_command, decode_outcome, encode
 from agent_memory.contracts.envelope import CommandEnvelope
-from agent_memory.contracts.errors import Conflict, Fault, Invalid, MemoryFault, Unavailable, as_fault
+from agent_memory.contracts.errors import Conflict, Fault, Invalid, MemoryFault, NeedsUpgrade, as_fault
 from agent_memory.contracts.replies import AnyReply, Failed, ReplyEnvelope
 from agent_memory.contracts.streams import COMMANDS, DATA_FIELD, INGEST_GROUP, replies_channel
 from agent_memory.eventlog.relay import Relay
@@ -26,6 +26,7 @@ from agent_memory.ingest.cache import SessionCache
 from agent_memory.ingest.domain import decide
 from agent_memory.ingest.facts import Facts, Request, session_streams
 from agent_memory.ingest.showing import ShownApart, ShownWithAnswers
+from agent_memory.ingest.unread import KEPT, LEFT_FOR_NEWER, PATIENCE_MS, Header, header_of
 from agent_memory.ingest.writing import Plan, Planned
 from agent_memory.readmodels.sessions import ViewWrite
 from agent_memory.runtime import telemetry
@@ -36,8 +37,8 @@ log = structlog.get_logger("ingest")
 
 DATA = DATA_FIELD.encode()
 CRASHING_DELIVERIES = 5
-SET_ASIDE = "waiting-for-postgres"
-"""Consumer that holds commands while Postgres or working memory is away, until a replica claims them again."""
+SET_ASIDE = "set-aside"
+"""Consumer that holds commands while Postgres, working memory or a version that knows them is away, until a replica claims them."""
 
 AWAY = Fault(
     name="Unavailable", detail="the event log cannot be reached; send the same request again with the same Idempotency-Key"
@@ -56,6 +57,13 @@ class Received(msgspec.Struct, frozen=True):
     entry: Entry
     envelope: CommandEnvelope
     request: Request
+
+
+class Unread(msgspec.Struct, frozen=True):
+    """A command that this version cannot read, and what it says of itself all the same."""
+
+    entry: Entry
+    envelope: Header
 
 
 class Answered(msgspec.Struct, frozen=True):
@@ -143,7 +151,7 @@ class Ingest:
                     raise RuntimeError(f"given up after {entry.deliveries} deliveries: whoever takes it does not come back")
                 envelope = decode_command(entry.fields[DATA])
             except (msgspec.MsgspecError, KeyError, RuntimeError) as error:
-                await self._give_up(entry, error)
+                await self._unread(entry, error, now_ms)
                 continue
             request = Request(command=envelope.command, scope=envelope.scope, sequence=entry.sequence, now_ms=now_ms)
             received.append(Received(entry, envelope, request))
@@ -186,11 +194,32 @@ class Ingest:
                 await self._record([one], done)
             return
         one = received[0]
+        if isinstance(error, NeedsUpgrade) and await self._left_for_newer(one, error, one.request.now_ms):
+            return
         log.error("command given up", command_id=one.envelope.id, exc_info=error)
-        fault: MemoryFault = Unavailable("the request failed inside and is kept as a dead letter; an operator can replay it")
+        fault = KEPT
         if isinstance(error, Unwritable):
-            fault = Invalid(f"the request holds something that cannot be stored: {error}")
+            fault = as_fault(Invalid(f"the request holds something that cannot be stored: {error}"))
         await self._give_up(one.entry, error, one.envelope, fault)
+
+    async def _unread(self, entry: Entry, error: Exception, now_ms: int) -> None:
+        """A command that cannot be read, or that nobody survives. Whoever sent it is told, as far as it says who that is."""
+        header = header_of(entry.fields.get(DATA, b""))
+        if header is not None and header.is_newer and entry.deliveries <= CRASHING_DELIVERIES:
+            unknown = NeedsUpgrade(f"there is no command {header.command.type!r} in this version")
+            if await self._left_for_newer(Unread(entry, header), unknown, now_ms):
+                return
+            error = unknown
+        await self._give_up(entry, error, header, KEPT)
+
+    async def _left_for_newer(self, one: "Received | Unread", error: NeedsUpgrade, now_ms: int) -> bool:
+        """Leaves a command to an ingest of a newer version; False when it has waited for one for too long."""
+        if now_ms - int(one.entry.id.split(b"-")[0]) > PATIENCE_MS:
+            return False
+        log.warning("left for a newer version", command_id=one.envelope.id, because=error.detail)
+        telemetry.COMMANDS_LEFT.inc()
+        await self._set_aside([one], LEFT_FOR_NEWER)
+        return True
 
     async def _try_remembered(self, received: list[Received]) -> tuple[list[Answered], list[ViewWrite]]:
         requests = [one.request for one in received]
@@ -291,7 +320,7 @@ class Ingest:
         log.warning("log unavailable", error=error.args[0], commands=len(received))
         await self._set_aside(received, AWAY)
 
-    async def _set_aside(self, received: list[Received], fault: Fault) -> None:
+    async def _set_aside(self, received: "Sequence[Received | Unread]", fault: Fault) -> None:
         """Tells who waits, and leaves the commands pending until a replica claims them again."""
         pipeline = self._redis.pipeline(transaction=False)
         for one in received:
@@ -302,17 +331,15 @@ class Ingest:
         pipeline.xclaim(COMMANDS, INGEST_GROUP, SET_ASIDE, 0, ids, retrycount=1, justid=True)
         await pipeline.execute()
 
-    async def _give_up(
-        self, entry: Entry, error: Exception, envelope: CommandEnvelope | None = None, fault: MemoryFault | None = None
-    ) -> None:
+    async def _give_up(self, entry: Entry, error: Exception, envelope: CommandEnvelope | Header | None, fault: Fault) -> None:
         body = entry.fields.get(DATA, b"")
         letter = DeadLetter(
             body=body, source=COMMANDS, group=INGEST_GROUP, error=error, attempts=entry.deliveries, sequence=entry.sequence
         )
         await bury(self._redis, letter)
         pipeline = self._redis.pipeline(transaction=False)
-        if envelope is not None and fault is not None and envelope.reply_to:
-            reply = encode(ReplyEnvelope(command_id=envelope.id, reply=Failed(fault=as_fault(fault))))
+        if envelope is not None and envelope.reply_to:
+            reply = encode(ReplyEnvelope(command_id=envelope.id, reply=Failed(fault=fault)))
             pipeline.publish(replies_channel(envelope.reply_to), reply)
         self._acknowledge(pipeline, [entry.id])
         await pipeline.execute()
