@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from agent_memory.contracts.toc import Bullet
 from agent_memory.runtime.embed_hash import HashEmbedder
 from agent_memory.runtime.embed_vectors import unpacked
-from agent_memory.summarizer.draft_text import spans
+from agent_memory.summarizer.draft_text import joined, spans
 from agent_memory.summarizer.drafting import (
     ChildDraft,
     Said,
@@ -187,6 +187,58 @@ def test_names_of_those_who_are_spoken_to_are_not_what_it_is_about() -> None:
     )
     assert next(iter(draft.keywords)) == "adoption agency"
     assert "Melanie" not in draft.title
+
+
+def test_who_speaks_is_not_part_of_what_is_said_and_names_nothing() -> None:
+    events = said(
+        "Ann: The adoption agency called on Monday.",
+        "Bob Lee: Note: the interview is in March.",
+        "Ann: Bob and Ann bring the papers to the agency.",
+        "Ann: Thanks!",
+    )
+    draft = drafted(events)
+    assert set(excerpts(draft, events)) == {
+        "The adoption agency called on Monday.",
+        "Note: the interview is in March.",
+        "Bob and Ann bring the papers to the agency.",
+    }
+    assert "Ann:" not in draft.summary
+    assert not {"ann", "bob"} & set(draft.title.lower().split())
+
+
+def test_a_word_and_a_colon_before_a_sentence_is_nobody_who_speaks() -> None:
+    events = said(
+        "Decision: we move the database to Frankfurt.", "Postgres: it refuses two claims.", "The cut-over is in May.", "ok", "ok"
+    )
+    assert {"Decision: we move the database to Frankfurt.", "Postgres: it refuses two claims."} <= set(
+        excerpts(drafted(events), events)
+    )
+
+
+def test_facts_come_before_praise_thanks_and_what_is_said_of_the_other_one() -> None:
+    facts = (
+        "We sold the harbour house in Gdynia last week.",
+        "I signed the contract of the harbour house on Monday.",
+        "The bank paid for the harbour house on 12 May.",
+        "My sister moved to Gdynia yesterday.",
+    )
+    kind = (
+        "Your harbour house in Gdynia is so inspiring to see!",
+        "Thanks for telling about the harbour house in Gdynia!",
+        "You always find the best harbour house for your family.",
+        "Let's keep the harbour house in Gdynia in mind!",
+    )
+    events = said(*(text for pair in zip(kind, facts, strict=True) for text in pair))
+    assert set(excerpts(drafted(events), events)) <= set(facts)
+
+
+def test_a_sentence_is_not_shown_with_a_courtesy_beside_it() -> None:
+    events = said("Thanks, Melanie! This necklace was a gift from my grandmother in Sweden. You are so kind!")
+    assert excerpts(drafted(events), events) == ["This necklace was a gift from my grandmother in Sweden."]
+
+
+def test_sentences_of_scripts_with_and_without_spaces_are_parted_as_these_are() -> None:
+    assert joined(["数据库已经迁移。", "备份完成了。", "The replica stays"]) == "数据库已经迁移。备份完成了。 The replica stays."
 
 
 def test_a_tools_result_is_read_up_to_the_border_of_a_character() -> None:

@@ -50,8 +50,8 @@ class Run(msgspec.Struct, frozen=True):
 
 class Line(msgspec.Struct, frozen=True):
     """A sentence. `terms`: what it speaks of, as counted; `addressed`: names spoken to; `size`: its words, or a third of its
-    characters where words are not parted; `first`: its first word, folded; `numbers`: whether there are any; `own`: whether
-    somebody tells of himself.
+    characters where words are not parted; `first`: its first word, folded; `numbers`: whether there are any; `own`, `other`:
+    whether somebody tells of himself, or of the one that he speaks to; `happened`, `when`: whether that something did, and when.
     """
 
     runs: tuple[Run, ...]
@@ -61,6 +61,9 @@ class Line(msgspec.Struct, frozen=True):
     first: str
     numbers: bool
     own: bool
+    other: bool
+    happened: bool
+    when: bool
 
 
 def lexicon(texts: Iterable[str]) -> Lexicon:
@@ -92,7 +95,8 @@ def line_of(text: str, known: Lexicon) -> Line:
     run: list[str] = []
     addressed: list[str] = []
     opener = before = first = ""
-    size, numbers, own = 0, False, False
+    size, numbers = 0, False
+    said: set[str] = set()
     for token in [*_TOKEN.findall(text), ""]:
         word = folded(token[:MAX_WORD])
         letter = token[:1]
@@ -100,7 +104,7 @@ def line_of(text: str, known: Lexicon) -> Line:
             size += (len(token) + 2) // 3
         elif letter.isalnum():
             size += 1
-            own = own or word in draft_words.OWN
+            said.add(word)
             if not (letter.isdigit() and _NUMBER.fullmatch(word)):
                 if len(word) > 1 and word not in known.silent:
                     opener = opener if run else before
@@ -120,7 +124,18 @@ def line_of(text: str, known: Lexicon) -> Line:
         before = word
         first = first or word
     found = frozenset(one for each in runs for word in each.words for one in terms(word))
-    return Line(tuple(runs), tuple(addressed), found, size, first, numbers, own)
+    return Line(
+        runs=tuple(runs),
+        addressed=tuple(addressed),
+        terms=found,
+        size=size,
+        first=first,
+        numbers=numbers,
+        own=not said.isdisjoint(draft_words.OWN),
+        other=not said.isdisjoint(draft_words.ADDRESSING),
+        happened=not said.isdisjoint(draft_words.HAPPENED) or (known.english and any(word.endswith("ed") for word in said)),
+        when=not said.isdisjoint(draft_words.WHEN),
+    )
 
 
 @lru_cache(maxsize=65_536)

@@ -4,7 +4,7 @@ how many events say them, how near these are to the centre, and what the words a
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 
@@ -44,15 +44,15 @@ class Phrase(msgspec.Struct, frozen=True):
 
 
 class Tally:
-    """Counts what events speak of. `weights`: of each term, in the end."""
+    """Counts what events speak of. `speakers`: names of those who say it."""
 
-    def __init__(self, known: Lexicon) -> None:
+    def __init__(self, known: Lexicon, speakers: Iterable[str] = ()) -> None:
         self._known = known
         self._said: defaultdict[Terms, float] = defaultdict(float)
         self._looks: defaultdict[Terms, Counter[str]] = defaultdict(Counter)
         self._noun: Counter[str] = Counter()
         self._proper: Counter[str] = Counter()
-        self._addressed: Counter[str] = Counter()
+        self._addressed = Counter(term(word) for name in speakers for word in name.split())
         self._worth: dict[str, float] = {}
 
     def add(self, lines: Sequence[Line], weight: float) -> None:

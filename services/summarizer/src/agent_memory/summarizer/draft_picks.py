@@ -2,6 +2,8 @@
 
 from collections.abc import Callable, Sequence
 
+from agent_memory.summarizer import draft_words
+from agent_memory.summarizer.draft_lines import Lexicon, Line
 from agent_memory.summarizer.extractive import RELEVANCE
 
 
@@ -22,3 +24,19 @@ def picked(scores: Sequence[float], alike: Callable[[int, int], float], most: in
 def shared(one: frozenset[str], other: frozenset[str]) -> float:
     """How much of the smaller set is in the larger one."""
     return len(one & other) / min(len(one), len(other)) if one and other else 0.0
+
+
+def factual(line: Line, known: Lexicon) -> float:
+    """How much a sentence tells of what is or was, rather than that somebody likes, thanks, praises or urges."""
+    worth = 1.0
+    if line.first in draft_words.LEANING:
+        worth *= 0.7
+    if line.first in known.polite:
+        worth *= 0.75
+    if line.own:
+        worth *= 1.2 * (1.15 if line.happened else 1.0)
+    elif line.other:
+        worth *= 0.65
+    if line.when:
+        worth *= 1.15
+    return worth * (1.1 if line.numbers else 1.0)

@@ -10,8 +10,8 @@ from agent_memory.runtime.embed_vectors import Floats
 from agent_memory.summarizer import draft_words
 from agent_memory.summarizer.draft_lines import Lexicon, Line, is_unspaced, lexicon, line_of
 from agent_memory.summarizer.draft_phrases import Tally
-from agent_memory.summarizer.draft_picks import picked, shared
-from agent_memory.summarizer.draft_text import border, captions, clipped, joined, plain, readable, spans
+from agent_memory.summarizer.draft_picks import factual, picked, shared
+from agent_memory.summarizer.draft_text import border, captions, clipped, joined, plain, readable, spans, speakers
 from agent_memory.summarizer.draft_topics import (
     CODE_ONLY,
     NOTHING_SAID,
@@ -36,6 +36,10 @@ MOST_PHRASES = 12
 MOST_SENTENCES = 400
 SUMMED_UP = 3
 """Sentences of a summary."""
+WORTH_SAYING = 0.5
+"""What a sentence must count beside the best one to be in a summary though it is no bullet."""
+TOLD = 0.7
+"""How much counts what a sentence speaks of, against how near its event is to the centre of all."""
 SPARE = 4
 """Sentences chosen beyond those that are wanted: some turn out to be shown with their neighbours."""
 
@@ -52,18 +56,29 @@ class Sentence(msgspec.Struct, frozen=True):
 
 
 class Read(msgspec.Struct, frozen=True):
-    """The events of a segment that were read, each with its sentences and how near it is to the centre, from 0 to 1."""
+    """The events of a segment that were read, each with its sentences and how near it is to the centre, from 0 to 1; `names`: of
+    those who speak, where their names stand before what they say.
+    """
 
     said: Sequence[Said]
     sentences: Sequence[Sequence[Sentence]]
     near: Sequence[float]
     vectors: Floats | None
     known: Lexicon
+    names: frozenset[str]
+
+
+class Chosen(msgspec.Struct, frozen=True):
+    """A bullet, the sentence that it is shown for, and what that counts."""
+
+    bullet: DraftBullet
+    shown_for: Sentence
+    score: float
 
 
 def worth_reading(said: Sequence[Said]) -> list[Said]:
     """The events whose vectors are asked for, in their order: those in which a sentence was said."""
-    return [one for one, _ in _placed(said)]
+    return [one for one, _ in _placed(said, speakers(said))]
 
 
 def draft_segment(said: Sequence[Said], vectors: Floats | None, context: Sequence[Said] = ()) -> SegmentDraft:
@@ -74,7 +89,7 @@ def draft_segment(said: Sequence[Said], vectors: Floats | None, context: Sequenc
     tally = _tally(read, context)
     phrases = tally.phrases(MOST_PHRASES)
     chosen = _chosen(read, tally)
-    bullets = [bullet for bullet, _ in chosen[: _wanted(read)]]
+    bullets = [one.bullet for one in chosen[: _wanted(read)]]
     language = read.known.main
     return SegmentDraft(
         title=title_of(phrases, language) or _plain_title(said, read, bullets),
@@ -85,14 +100,15 @@ def draft_segment(said: Sequence[Said], vectors: Floats | None, context: Sequenc
     )
 
 
-def _placed(said: Sequence[Said]) -> list[tuple[Said, list[tuple[int, int]]]]:
+def _placed(said: Sequence[Said], names: frozenset[str]) -> list[tuple[Said, list[tuple[int, int]]]]:
     """Events with the places of their sentences; where nobody said any, of what is to be seen on what was sent along."""
-    found = [(one, at) for one in said if (at := spans(one))]
+    found = [(one, at) for one in said if (at := spans(one, names))]
     return found or [(one, at) for one in said if (at := captions(one))]
 
 
 def _read(said: Sequence[Said], vectors: Floats | None) -> Read:
-    found = _placed(said)
+    names = speakers(said)
+    found = _placed(said, names)
     if vectors is not None and len(vectors) != len(found):
         raise ValueError(f"{len(vectors)} vectors for {len(found)} events that are worth reading")
     known = lexicon(readable(one) for one, _ in found)
@@ -108,6 +124,7 @@ def _read(said: Sequence[Said], vectors: Floats | None) -> Read:
         near=_nearness(vectors, len(found)),
         vectors=vectors if vectors is not None and len(vectors) else None,
         known=known,
+        names=names,
     )
 
 
@@ -121,12 +138,12 @@ def _nearness(vectors: Floats | None, count: int) -> list[float]:
 
 
 def _tally(read: Read, context: Sequence[Said]) -> Tally:
-    tally = Tally(read.known)
+    tally = Tally(read.known, read.names)
     for one, sentences, near in zip(read.said, read.sentences, read.near, strict=True):
         tally.add([each.line for each in sentences], (0.5 + near / 2) * _trust(one))
     if tally:
         for one in context:
-            tally.add([line_of(one.text[start:end], read.known) for start, end in spans(one)], CONTEXT * _trust(one))
+            tally.add([line_of(one.text[start:end], read.known) for start, end in spans(one, read.names)], CONTEXT * _trust(one))
     return tally
 
 
@@ -149,15 +166,15 @@ def _asks(one: Sentence) -> bool:
     return one.text.rstrip("\"'”’)*_ ").endswith(("?", "？"))
 
 
-def _chosen(read: Read, tally: Tally) -> list[tuple[DraftBullet, Sentence]]:
-    """Bullets with the sentence that each is shown for, the best first."""
+def _chosen(read: Read, tally: Tally) -> list[Chosen]:
+    """What may be shown, the best first."""
     every = [one for sentences in read.sentences for one in sentences]
     found = [one for one in every if _tells(one.line)] or [one for one in every if one.line.terms]
     found = ([one for one in found if not _asks(one)] or found)[:MOST_SENTENCES]
     told = [math.fsum(map(tally.weight, one.line.terms)) / (one.line.size + 6) ** 0.5 for one in found]
     most = max(told, default=0.0) or 1.0
     scores = [
-        (0.5 * each / most + 0.5 * read.near[one.at]) * _standing(one, read.said[one.at], read.known)
+        (TOLD * each / most + (1 - TOLD) * read.near[one.at]) * _standing(one, read.said[one.at], read.known)
         for one, each in zip(found, told, strict=True)
     ]
     alike = (read.vectors @ read.vectors.T).tolist() if read.vectors is not None else None
@@ -170,13 +187,13 @@ def _chosen(read: Read, tally: Tally) -> list[tuple[DraftBullet, Sentence]]:
         return words if alike is None else max(words, alike[first.at][second.at])
 
     used: set[tuple[int, int]] = set()
-    bullets: list[tuple[DraftBullet, Sentence]] = []
+    chosen: list[Chosen] = []
     for at in picked(scores, likeness, _wanted(read) + SPARE):
         group = _with_neighbours(found[at], read)
         if used.isdisjoint((one.at, one.number) for one in group):
             used.update((one.at, one.number) for one in group)
-            bullets.append((_bullet(group, read.said[found[at].at]), found[at]))
-    return bullets
+            chosen.append(Chosen(_bullet(group, read.said[found[at].at]), found[at], scores[at]))
+    return chosen
 
 
 def _standing(one: Sentence, said: Said, known: Lexicon) -> float:
@@ -186,14 +203,7 @@ def _standing(one: Sentence, said: Said, known: Lexicon) -> float:
         length_worth = 0.7 if length < SHORT else 0.85 if length > LONG else 1.0
     else:
         length_worth = 0.7 if length * 3 < SHORT else 0.85 if length * 3 > LONG else 1.0
-    worth = length_worth * _trust(said)
-    if one.line.first in draft_words.LEANING:
-        worth *= 0.8
-    if one.line.first in known.polite:
-        worth *= 0.75
-    if one.line.own:
-        worth *= 1.2
-    return worth * (1.1 if one.line.numbers else 1.0)
+    return length_worth * _trust(said) * factual(one.line, known)
 
 
 def _with_neighbours(one: Sentence, read: Read) -> list[Sentence]:
@@ -202,18 +212,19 @@ def _with_neighbours(one: Sentence, read: Read) -> list[Sentence]:
     group = [one]
     if one.line.first in draft_words.LEANING and one.number:
         before = sentences[one.number - 1]
-        if one.end - before.start <= LONG and _adjoin(before, one, read):
+        if one.end - before.start <= LONG and _adds(before, read) and _adjoin(before, one, read):
             group.insert(0, before)
     if one.number + 1 < len(sentences):
         following = sentences[one.number + 1]
-        if (
-            following.end - group[0].start <= TOGETHER
-            and following.line.terms
-            and not _asks(following)
-            and _adjoin(group[-1], following, read)
-        ):
+        if following.end - group[0].start <= TOGETHER and _adds(following, read) and _adjoin(group[-1], following, read):
             group.append(following)
     return group
+
+
+def _adds(one: Sentence, read: Read) -> bool:
+    """Whether a sentence says something beside its neighbour."""
+    line = one.line
+    return bool(line.terms) and not _asks(one) and line.first not in read.known.polite and (line.own or not line.other)
 
 
 def _adjoin(one: Sentence, following: Sentence, read: Read) -> bool:
@@ -230,10 +241,11 @@ def _bullet(group: Sequence[Sentence], said: Said) -> DraftBullet:
     return DraftBullet(text=text, quotes=(Quote(spans=(Span(event_id=said.event_id, start=start, end=end),)),))
 
 
-def _summary(chosen: Sequence[tuple[DraftBullet, Sentence]], shown: int) -> str:
-    """The best sentence and the next two, of those that no bullet shows if there are any, in the order in which they were said."""
-    told = [*chosen[:1], *chosen[max(shown, 1) :], *chosen[1:shown]][:SUMMED_UP]
-    return joined(bullet.text for bullet, _ in sorted(told, key=lambda one: (one[1].at, one[1].number)))
+def _summary(chosen: Sequence[Chosen], shown: int) -> str:
+    """The best sentence and the next two, rather those that no bullet shows, in the order in which they were said."""
+    new = [one for one in chosen[max(shown, 1) :] if one.score >= WORTH_SAYING * chosen[0].score]
+    told = [*chosen[:1], *new, *chosen[1:shown]][:SUMMED_UP]
+    return joined(one.bullet.text for one in sorted(told, key=lambda one: (one.shown_for.at, one.shown_for.number)))
 
 
 def _plain_title(said: Sequence[Said], read: Read, bullets: Sequence[DraftBullet]) -> str:

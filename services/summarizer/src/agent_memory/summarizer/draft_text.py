@@ -2,7 +2,8 @@
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
 
 from agent_memory.summarizer.drafts import Said
 from agent_memory.summarizer.extractive import sentence_spans
@@ -22,6 +23,8 @@ _NOTE = (
 """What stands for something that was sent along, maybe with what is to be seen on it: `[image: a dog]`, `[image image/png]`."""
 _NOTED = re.compile(_NOTE)
 _BETWEEN = re.compile(rf"(?:```|~~~)(?s:.*?)(?:```|~~~|\Z)|{_NOTE}")
+_LABEL = re.compile(r"\s*([^\W\d_][\w.'’\-]{0,30}(?: [^\W\d_][\w.'’\-]{0,30}){0,2})(?::\s+|：\s*)")
+"""Who speaks, as it stands before what he says."""
 _MARKERS = re.compile(r"(?:[-*+•–>|]\s+|\d{1,3}[.)]\s+|\[[ xX]\]\s+)+")
 _NO_PROSE = re.compile(
     r"#{1,6}\s|Traceback \(|at \S+[(:]|File \"|Caused by:|\.{3} \d+ more|\w+(?:\.\w+)*(?:Error|Exception)\b:?|thread '|diff --git"
@@ -33,7 +36,7 @@ _NO_PROSE = re.compile(
 """How headings, traces, logs and code begin."""
 _SIGNS = re.compile(r"[{}\[\]<>=;|\\/_$#@&*+~^`]")
 _ENDS = frozenset(".!?…。！？\"'”’)")
-_CODE_NAME = re.compile(r"[_./(\d]|(?<=\w)[A-Z]")
+_CODE_NAME = re.compile(r"[_./(:\d]|(?<=\w)[A-Z]")
 _LETTERS = re.compile(r"[^\W\d_]")
 _LINK = re.compile(r"!?\[([^\]\[]{0,200})\]\([^)\s]{0,500}\)")
 _ADDRESS = re.compile(r"\S{60,}|https?://\S+")
@@ -67,15 +70,24 @@ def border_after(text: str, at: int) -> int:
     return at
 
 
-def spans(event: Said) -> list[tuple[int, int]]:
+def speakers(said: Sequence[Said]) -> frozenset[str]:
+    """The names before what was said ("Ann: Hello"), if texts begin with names: a third of them with one that comes again."""
+    texts = [text for one in said if (text := readable(one))]
+    counts = Counter(name for text in texts if (name := _speaker(text)))
+    again = sum(count for count in counts.values() if count > 1)
+    return frozenset(counts) if again and again * 3 >= len(texts) else frozenset()
+
+
+def spans(event: Said, names: Collection[str] = ()) -> list[tuple[int, int]]:
     """Where in an event's text its sentences are. What is fenced, code, data, a trace, a heading or an announcement is left out,
-    and so are notes of what was sent along.
+    and so are notes of what was sent along, and who spoke where that is one of the names.
     """
     text = readable(event)
     if not text or _is_data(text):
         return []
     found: list[tuple[int, int]] = []
-    start = 0
+    speaker = _LABEL.match(text) if names else None
+    start = speaker.end() if speaker and speaker[1] in names else 0
     for end, after in [*(between.span() for between in _BETWEEN.finditer(text)), (len(text), len(text))]:
         part = text[start:end] if start or end < len(text) else text
         found += [(start + first, start + last) for first, last in sentence_spans(part)]
@@ -108,15 +120,20 @@ def joined(texts: Iterable[str]) -> str:
     """Sentences one after the other, each with a capital and an end."""
     found = ""
     for text in filter(None, map(str.strip, texts)):
-        gap = "" if not found or found[-1] in "。！？" else " "
+        gap = "" if not found or (found[-1] in "。！？" and text[0] > "\u2e7f") else " "
         found += gap + _begun(text) + ("" if text[-1] in _ENDS else ".")
     return found
 
 
 def _begun(text: str) -> str:
     """With a capital, unless it begins with a name from code, which is another name with a capital: `settings.py`, `iPhone`."""
-    first = text.split(maxsplit=1)[0].rstrip(".,:;!?…")
+    first = text.split(maxsplit=1)[0].rstrip(".,;!?…")
     return text if _CODE_NAME.search(first) else text[0].upper() + text[1:]
+
+
+def _speaker(text: str) -> str:
+    label = _LABEL.match(text)
+    return label[1] if label and not any(word[0].islower() for word in label[1].split()) else ""
 
 
 def _together(text: str, at: int) -> bool:

@@ -158,6 +158,28 @@ _OWN = """
     ik wij mijn ons я мы мой наш
 """
 """Words of somebody who tells of himself."""
+_ADDRESSING = """
+    you your yours yourself ya let dich dir dein deine deinen euch vous votre vos toi usted ustedes você vocês te tuo tua
+    jij je jouw ты вы тебя тебе вас вам твой твоя ваш ваша
+"""
+"""Words of somebody who speaks of the one that he speaks to."""
+_HAPPENED = """
+    was were had did got went made took met came saw gave told said found bought sold lost won ran began became built wrote sent
+    left kept held fell broke paid spent taught thought brought led drove flew grew chose
+    war waren hatte hatten wurde wurden habe haben ging kam fand sah ai avons était étaient avait fue fueron había hemos hice foi
+    foram fui tinha era erano stato stata aveva ho abbiamo heb hebben hadden werd был была было были
+"""
+"""Verbs of what happened; in English those that do not end in -ed."""
+_WHEN = """
+    yesterday today tonight tomorrow ago last next recently lately since monday tuesday wednesday thursday friday saturday sunday
+    january february april june july august september october november december weekend
+    gestern heute morgen neulich kürzlich seit montag dienstag mittwoch donnerstag freitag samstag sonntag januar februar märz juni
+    juli oktober dezember demain lundi mardi mercredi jeudi vendredi samedi dimanche ayer hoy mañana lunes martes
+    miércoles jueves viernes sábado domingo ontem hoje amanhã segunda-feira terça-feira quarta-feira quinta-feira sexta-feira ieri
+    oggi domani lunedì martedì mercoledì giovedì venerdì sabato domenica gisteren vandaag maandag dinsdag woensdag donderdag
+    вчера сегодня завтра недавно
+"""
+"""Words that tell when."""
 _LEANING = """
     that this these those it he she they them so and but or then which because also too there here das dies diese es er und aber
     oder dann denn ça cela il elle et mais donc eso esto y pero isso isto e mas então это он она но и
@@ -172,6 +194,9 @@ FAINT = {language: frozenset(text.split()) for language, text in _FAINT.items()}
 BEFORE_NOUNS = frozenset(_BEFORE_NOUNS.split())
 BEFORE_VERBS = frozenset(_BEFORE_VERBS.split())
 OWN = frozenset(_OWN.split())
+ADDRESSING = frozenset(_ADDRESSING.split())
+HAPPENED = frozenset(_HAPPENED.split())
+WHEN = frozenset(_WHEN.split())
 LEANING = frozenset(_LEANING.split())
 ELISIONS = frozenset(_ELISIONS.split())
 BEFORE_OBJECTS = frozenset(_BEFORE_OBJECTS.split())
