@@ -18,6 +18,7 @@ from agent_memory.eventlog.relay import Relay
 from agent_memory.eventlog.store import EventStore
 from agent_memory.ingest.handlers import Ingest
 from agent_memory.readmodels.sessions import SessionReader, assembled, fold, view_of
+from agent_memory.runtime import telemetry
 from agent_memory.runtime.broker import Entry
 
 SCOPE = Scope()
@@ -164,6 +165,18 @@ async def test_two_replicas_that_remember_different_things_agree_through_the_log
     await bench.send(AppendMessages(session_id="s1", messages=[message("m1"), message("m4")]))
     shown = await bench.view_equals_log("s1")
     assert shown.messages.count(b'"id"') == 2
+
+
+async def test_two_replicas_that_take_turns_with_a_session_are_contradicted_once_each(bench):
+    replicas, retries = [bench.ingest, bench.another()], telemetry.RETRIES.labels("ingest")._value
+    before = retries.get()
+    for number in range(12):
+        [reply] = await bench.send(RecordEvents(events=[event(f"e{number}")]), ingest=replicas[number % 2])
+        assert reply.reply.created == [True]
+    assert retries.get() - before == 2
+    page = await bench.reader.timeline(GetEvents(scope=SCOPE))
+    assert sorted(found.event_id for _, found in page.events) == sorted(f"e{number}" for number in range(12))
+    assert (await bench.view_equals_log("s1")).messages.count(b'"id"') == 12
 
 
 async def test_working_memory_comes_back_from_the_log_when_redis_lost_it(bench):

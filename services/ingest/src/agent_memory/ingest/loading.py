@@ -27,8 +27,10 @@ SNAPSHOT_EVERY = 500
 decode_session = msgspec.json.Decoder(Session).decode
 
 
-async def load(requests: list[Request], log: Writing, cache: SessionCache | None) -> Facts:
-    """Facts for a batch: sessions from the cache where it has them, everything else from the log."""
+async def load(requests: list[Request], log: Writing, cache: SessionCache | None, *, shared: bool = False) -> Facts:
+    """Facts for a batch: sessions from the cache where it has them, everything else from the log. `shared`: others write, so
+    what is remembered is brought up to date first.
+    """
     facts = Facts()
     missing = []
     for stream in {stream for request in requests for stream in session_streams(request)}:
@@ -37,6 +39,8 @@ async def load(requests: list[Request], log: Writing, cache: SessionCache | None
             missing.append(stream)
         else:
             facts.sessions[stream] = session
+    if shared and facts.sessions:
+        await catch_up(facts.sessions, log)
     if missing:
         facts.sessions |= await load_sessions(missing, log)
     for stream in {stream for request in requests for stream in history_streams(request)}:
@@ -73,6 +77,15 @@ async def load_sessions(streams: list[str], log: Writing) -> dict[str, Session]:
         session.snapshot_version = 0 if snapshot is None else snapshot.version
         found[stream] = session
     return found
+
+
+async def catch_up(remembered: dict[str, Session], log: Writing) -> None:
+    """Folds onto remembered sessions what came after them: that is little, where all of a session may be much."""
+    for stream, row in (await log.sessions(list(remembered))).items():
+        session = remembered[stream]
+        if row.version > session.version:
+            for stored in await log.stream(stream, session.version):
+                sessions.evolve(session, decode_event(stored.type, stored.data), stored.recorded_ms)
 
 
 def due_snapshot(stream: str, session: Session) -> Snapshot | None:
