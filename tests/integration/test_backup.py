@@ -1,5 +1,6 @@
 """A backup of the log: one moment of it, whole or refused, and back."""
 
+import os
 import stat
 import threading
 import zipfile
@@ -161,6 +162,29 @@ def changed(file: Path, to: Path, name: str, old: bytes, new: bytes) -> None:
     with zipfile.ZipFile(to, "w") as archive:
         for one, content in members.items():
             archive.writestr(one, content.replace(old, new) if one == name else content)
+
+
+def test_in_a_folder_so_many_of_the_newest_backups_stay(typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("REDIS_URL")
+    old = [f"agent-memory-2026010{day}T000000Z.zip" for day in (1, 2, 3)]
+    cut_off, going_on, others = "agent-memory-20260101T000000Z.zip.part", "agent-memory-20260104T000000Z.zip.part", "other.zip"
+    for name in (*old, cut_off, going_on, others):
+        (tmp_path / name).write_bytes(b"")
+    os.utime(tmp_path / cut_off, (0, 0))
+    made = typed("backup", str(tmp_path), "--keep", "2", "--json")
+    assert (made.code, made.json["removed"]) == (0, old[:2]), made.err
+    assert {file.name for file in tmp_path.iterdir()} == {old[2], Path(made.json["file"]).name, going_on, others}
+    with Backup.opened(Path(made.json["file"])) as found:
+        assert found.manifest.tables
+    refused = typed("backup", str(tmp_path / "new"), "--keep", "2")
+    assert (refused.code, "is no folder" in refused.err) == (1, True)
+
+
+def test_a_backup_that_fails_takes_no_other_with_it(typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "agent-memory-20260101T000000Z.zip").write_bytes(b"")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
+    assert typed("backup", str(tmp_path), "--keep", "1").code != 0
+    assert [file.name for file in tmp_path.iterdir()] == ["agent-memory-20260101T000000Z.zip"]
 
 
 def test_services_that_live_hinder_a_restore(database_url: str, redis_url: str, typed: Typed, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated
@@ -17,6 +18,7 @@ from sqlalchemy.exc import DBAPIError
 
 from agent_memory.cli.backups.archive import Backup, Manifest, written
 from agent_memory.cli.backups.copying import NoSchema, copied, restored
+from agent_memory.cli.backups.keeping import named, swept
 from agent_memory.cli.backups.views import alive, forget
 from agent_memory.cli.loading.summary import counted, meter
 from agent_memory.cli.output import AsJson, CommandError, print_json
@@ -31,7 +33,7 @@ File = Annotated[Path, typer.Argument(metavar="FILE", help="The backup.")]
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True):
-    """What was written or put back. `bytes`: of the file; `rows`: of each table."""
+    """What was written or put back. `bytes`: of the file; `rows`: of each table; `removed`: older backups that went."""
 
     file: str
     bytes: int
@@ -41,10 +43,14 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
     position: int
     rows: dict[str, int]
     seconds: float
+    removed: list[str] = []
 
 
 def backup(
-    file: File,
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The backup, or a folder: in it the file is named by its time.")],
+    keep: Annotated[
+        int, typer.Option("--keep", min=0, help="Of a folder: so many of the newest stay, older ones are removed. 0: all stay.")
+    ] = 0,
     force: Annotated[bool, typer.Option("--force", "-f", help="Write over a file that is there.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -53,21 +59,25 @@ def backup(
     It is of one moment, and writers go on meanwhile. Only its owner may read the file: it holds what everybody said, and the hashes
     of tokens. Redis is not in it: what it shows is made anew from the log.
     """
+    folder = file if file.is_dir() else None
+    if keep and folder is None:
+        raise CommandError(f"{file} is no folder, so there is nothing to keep in it", hint="make the folder, or leave --keep out")
+    file = file / named(datetime.now(UTC)) if folder else file
     if file.exists() and not force:
         raise CommandError(f"{file} is there already", hint="name another file, or give --force")
     began = time.monotonic()
     try:
-        with _reached(making=False) as where, meter(Console(stderr=True)) as bar, written(file) as out:
-            manifest = copied(
-                where.database_url, out, version("agent-memory"), lambda total: bar.begin("Backing up", total), bar.show
-            )
+        with _database() as database_url, meter(Console(stderr=True)) as bar, written(file) as out:
+            manifest = copied(database_url, out, version("agent-memory"), lambda total: bar.begin("Backing up", total), bar.show)
+        # Only now: a backup that fails takes none of the others with it.
+        removed = swept(folder, keep) if folder and keep else []
     except OSError as error:
         raise CommandError(f"{file} cannot be written: {error.strerror or error}") from None
     except NoSchema as error:
         raise CommandError(error.detail, hint="`agent-memory migrate` makes it") from None
     except Refused as error:
         raise CommandError(error.detail) from None
-    _tell(_done(file, manifest, began), "backed up", as_json)
+    _tell(msgspec.structs.replace(_done(file, manifest, began), removed=removed), "backed up", as_json)
 
 
 def restore(
@@ -138,6 +148,16 @@ def _put(found: Backup, where: Servers, *, force: bool) -> None:
 
 
 @contextmanager
+def _database() -> Iterator[str]:
+    """Where the log is: a backup needs no Redis."""
+    if named_url := os.environ.get("DATABASE_URL"):
+        yield named_url
+        return
+    with _reached(making=False) as where:
+        yield where.database_url
+
+
+@contextmanager
 def _reached(*, making: bool) -> Iterator[Servers]:
     """The servers that are named or run; else those of the stack on this machine, for as long as the block lasts.
 
@@ -175,3 +195,5 @@ def _tell(done: Done, verb: str, as_json: bool) -> None:
     events = counted(done.rows.get("events", 0), "event")
     print(f"{done.file}: {verb} {events}, {rows} in all, {done.bytes:,} bytes in {done.seconds:.1f} s")
     print(f"schema {done.revision}, version {done.product}, taken at {done.taken_at}")
+    for name in done.removed:
+        print(f"removed: {name}")
