@@ -85,6 +85,12 @@ bench-timeline *arguments:
 chaos *arguments:
     PYTHONPATH=tests python -m chaos "$@"
 
+# Scale ingest and indexer 1 → 2 → 4 → 2 → 1 under load, down by kill -9; a table of each step, then the account (--waiting, --seed, --seconds)
+[group('measure')]
+[no-exit-message]
+scale-out *arguments:
+    PYTHONPATH=tests python -m scaling "$@"
+
 # Format the code
 [group('change')]
 fmt:

@@ -24,12 +24,16 @@ REMEMBERED = 20_000
 
 
 class Trouble(msgspec.Struct, kw_only=True):
-    """How to misbehave, for the next `times` requests. `refuse_text`: 400 for any request that carries this text."""
+    """How to misbehave, for the next `times` requests. `refuse_text`: 400 for any request that carries this text. Embeddings are
+    waited for `request_ms`, and `text_ms` for each text, however many requests there are at a time.
+    """
 
     mode: Literal["none", "500", "429", "401", "400", "hang", "garbage", "drop", "short", "nan", "fewer", "shuffled"] = "none"
     times: int = 1_000_000_000
     retry_after: str = "0"
     refuse_text: str = ""
+    request_ms: float = 0.0
+    text_ms: float = 0.0
 
 
 class _Embed(msgspec.Struct):
@@ -134,6 +138,8 @@ class StubModel:
         if self.trouble.refuse_text and self.trouble.refuse_text in texts:
             return web.json_response({"error": {"message": "stub cannot embed that text"}}, status=400)
         self.counts["embeddings"] += len(texts)
+        if delay_ms := self.trouble.request_ms + self.trouble.text_ms * len(texts):
+            await asyncio.sleep(delay_ms / 1000)
         vectors = self._vectors(texts, asked.dimensions or self.dimensions)
         shown = [b'"' + vector + b'"' for vector in vectors]
         if asked.encoding_format != "base64":
