@@ -1,6 +1,8 @@
 """Fixtures that every test may ask for. Servers start with the first test that needs them, once per session."""
 
+import subprocess
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import structlog
@@ -47,3 +49,14 @@ def typed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
     for name in ("AGENT_MEMORY_PROGRAM", "AGENT_MEMORY_URL", "AGENT_MEMORY_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     return Typed(capsys)
+
+
+@pytest.fixture(scope="session")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
+    """Files: a certificate for localhost that signs itself, and its key."""
+    folder: Path = tmp_path_factory.mktemp("tls")
+    key, chain = folder / "key.pem", folder / "cert.pem"
+    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
+    made += ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", str(key), "-out", str(chain)]
+    subprocess.run(made, check=True, capture_output=True)
+    return str(chain), str(key)

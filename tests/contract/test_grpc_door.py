@@ -1,7 +1,6 @@
 """The gRPC door itself: who comes in, how faults are told, jobs, reflection, health, TLS, where it listens, deadlines."""
 
 import asyncio
-import subprocess
 from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -278,17 +277,6 @@ def test_it_listens_beyond_this_machine_only_when_somebody_keeps_strangers_out()
         check_open(Settings(grpc_host="0.0.0.0"), allowed=False)
     check_open(Settings(grpc_host="0.0.0.0"), allowed=True)
     check_open(Settings(grpc_host="0.0.0.0", grpc_enabled=False), allowed=False)
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, str]:
-    """A certificate for localhost that signs itself, and its key."""
-    folder: Path = tmp_path_factory.mktemp("tls")
-    key, chain = folder / "key.pem", folder / "cert.pem"
-    made = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=localhost"]
-    made += ["-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1", "-keyout", str(key), "-out", str(chain)]
-    subprocess.run(made, check=True, capture_output=True)
-    return str(chain), str(key)
 
 
 def content(path: str) -> bytes:

@@ -48,11 +48,11 @@ def home(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def ran(home: Path, *arguments: str, module: str = "agent_memory.cli.daemon.main", **more: str) -> Ran:
+def ran(home: Path, *arguments: str, module: str = "agent_memory.cli.daemon.main", said: str = "", **more: str) -> Ran:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("MEMORY_", "AGENT_MEMORY_", "XDG_"))}
     places = {"AGENT_MEMORY_HOME": str(home), "HOME": str(home), "XDG_RUNTIME_DIR": str(home)}
     argv = [sys.executable, "-m", module, *arguments]
-    return subprocess.run(argv, env={**kept, **places, **more}, capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run(argv, input=said, env={**kept, **places, **more}, capture_output=True, text=True, check=False, timeout=60)
 
 
 def shown(home: Path, service: SmallTimeline, group: str, *arguments: str) -> str:
@@ -121,6 +121,29 @@ def test_nothing_running_is_said_with_what_to_do(home: Path) -> None:
     assert "No PID file found - daemon may not be running" in stopped.stderr
     assert looked.stdout == "Daemon Status: Stopped\n"
     assert "memory-daemon start" in counted.stderr
+
+
+def test_a_service_with_a_certificate_of_its_own_is_trusted_when_that_is_named(home: Path, certificate: tuple[str, str]) -> None:
+    chain, key = (Path(file).read_bytes() for file in certificate)
+    trusted = {"MEMORY_CA_FILE": certificate[0]}
+    with small_timeline(tls=(key, chain)) as service:
+        assert ran(home, "query", "-e", service.endpoint, "root", **trusted).returncode == 0
+        stranger = ran(home, "query", "-e", service.endpoint, "root")
+        plain = ran(home, "query", "-e", service.endpoint.replace("https", "http"), "root")
+        absent = ran(home, "query", "-e", service.endpoint, "root", MEMORY_CA_FILE=str(home / "none"))
+        hook = json.dumps({"hook_event_name": "UserPromptSubmit", "session_id": "s", "prompt": "Over TLS."})
+        ran(
+            home,
+            module="agent_memory.cli.hooks.ingest",
+            said=hook,
+            MEMORY_ENDPOINT=service.endpoint,
+            MEMORY_HOOK_SECONDS="40",
+            **trusted,
+        )
+        assert [event.text for event in service.events.values()] == ["Over TLS."]
+    assert (stranger.returncode, plain.returncode, absent.returncode) == (3, 3, 2)
+    assert f"where it speaks TLS: {service.endpoint}" in plain.stderr
+    assert "none cannot be read" in absent.stderr
 
 
 def test_a_pid_file_of_a_daemon_that_died_is_removed(home: Path) -> None:

@@ -166,12 +166,16 @@ class SmallTimeline(MemoryServiceServicer):
 
 
 @contextmanager
-def small_timeline(port: int = 0) -> Iterator[SmallTimeline]:
-    """The service, listening on loopback while the block runs."""
+def small_timeline(port: int = 0, *, tls: tuple[bytes, bytes] | None = None) -> Iterator[SmallTimeline]:
+    """The service, listening on loopback while the block runs. `tls`: its private key and its certificate (PEM), for localhost."""
     service = SmallTimeline()
     server = grpc.server(ThreadPoolExecutor(max_workers=8))
     add_MemoryServiceServicer_to_server(service, server)  # type: ignore[no-untyped-call]
-    service.endpoint = f"http://127.0.0.1:{server.add_insecure_port(f'127.0.0.1:{port}')}"
+    if tls is None:
+        service.endpoint = f"http://127.0.0.1:{server.add_insecure_port(f'127.0.0.1:{port}')}"
+    else:
+        bound = server.add_secure_port(f"127.0.0.1:{port}", grpc.ssl_server_credentials([tls]))
+        service.endpoint = f"https://localhost:{bound}"
     server.start()
     try:
         yield service

@@ -1,10 +1,15 @@
 """Settings of memory-daemon: defaults, then the file, then the environment, then options."""
 
+import os
 from pathlib import Path
 
 import pytest
 
-from agent_memory.cli.daemon.settings import BadConfig, DaemonSettings, config_path, load_settings
+from agent_memory.cli.daemon.pidfile import write_pid
+from agent_memory.cli.daemon.settings import BadConfig, DaemonSettings, Reach, config_path, load_settings
+from agent_memory.embedded.home import Home
+from agent_memory.embedded.processes import birth
+from agent_memory.embedded.state import StackState, write_state
 
 
 def test_each_source_holds_over_the_one_before(tmp_path: Path) -> None:
@@ -50,7 +55,23 @@ def test_the_home_in_the_environment_is_nearer_than_the_one_in_the_file(tmp_path
 
 def test_the_endpoint_is_the_one_that_is_set_or_that_of_the_port() -> None:
     here = {"AGENT_MEMORY_HOME": "/does/not/exist", "XDG_RUNTIME_DIR": "/does/not/exist"}
-    assert DaemonSettings(endpoint="http://a:1").address(here) == "http://a:1"
-    assert DaemonSettings(grpc_port=9999).address(here) == "http://[::1]:9999"
-    assert DaemonSettings().address(here) == "http://[::1]:50051"
+    assert DaemonSettings(endpoint="http://a:1", ca_file="c").reach(here) == Reach(endpoint="http://a:1", ca_file="c")
+    assert DaemonSettings(grpc_port=9999).reach(here).endpoint == "http://[::1]:9999"
+    assert DaemonSettings().reach(here).endpoint == "http://[::1]:50051"
     assert DaemonSettings(db_path="/data/db").home(here).path == Path("/data/db")
+
+
+@pytest.mark.parametrize(
+    ("certificate", "reach"),
+    [("", Reach(endpoint="http://127.0.0.1:7")), ("/c.pem", Reach(endpoint="https://localhost:7", ca_file="/c.pem"))],
+)
+def test_a_stack_that_runs_here_is_reached_as_it_speaks(tmp_path: Path, certificate: str, reach: Reach) -> None:
+    pid, born = os.getpid(), birth(os.getpid())
+    state = StackState(
+        phase="ready", pid=pid, born=born, home=str(tmp_path), started_ms=1, grpc_port=7, grpc_certificate=certificate
+    )
+    write_state(Home(path=tmp_path), state)
+    assert DaemonSettings().reach({"AGENT_MEMORY_HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)}) == reach
+    # One that was started in another home is named by its file.
+    write_pid(tmp_path / "agent-memory" / "daemon.pid", pid, Home(path=tmp_path))
+    assert DaemonSettings().reach({"AGENT_MEMORY_HOME": "/does/not/exist", "XDG_RUNTIME_DIR": str(tmp_path)}) == reach

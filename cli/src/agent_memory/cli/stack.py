@@ -6,7 +6,6 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
@@ -137,7 +136,7 @@ def announce(state: StackState, how_to_stop: str, *, as_json: bool = False) -> N
         print(look(state).as_json(), flush=True)
     else:
         _announce(state, how_to_stop)
-    deliver_waiting(Path(state.home), f"http://127.0.0.1:{state.grpc_port}", token(os.environ))
+    deliver_waiting(state, token(os.environ))
 
 
 def _announce(state: StackState, how_to_stop: str) -> None:

@@ -11,7 +11,7 @@ import typer
 
 from agent_memory.cli.daemon.settings import BadConfig, DaemonSettings, load_settings
 from agent_memory.cli.output import CommandError, print_json
-from agent_memory.client.errors import ConnectionFailed, MemoryClientError
+from agent_memory.client.errors import ConnectionFailed, MemoryClientError, Unauthorized
 from agent_memory.embedded.home import Home
 
 if TYPE_CHECKING:
@@ -49,23 +49,40 @@ def context_of(context: typer.Context) -> Context:
 @contextmanager
 def timeline_at(settings: DaemonSettings, environment: Mapping[str, str]) -> Iterator["SyncTimelineClient"]:
     """A connected client. Raises CommandError: code 3 when nobody answers, 1 for what the service refuses."""
+    # What gRPC itself logs of a connection that fails is in the error, too.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     # Loaded when somebody is to be asked: --help need not wait for it.
     from agent_memory.client.grpc_clients import SyncTimelineClient  # noqa: PLC0415
 
-    endpoint = settings.address(environment)
+    reach = settings.reach(environment)
+    endpoint = reach.endpoint
     try:
         with SyncTimelineClient.connect(
-            endpoint, settings.token, namespace=settings.namespace, user_id=settings.user_id, timeout=CALL_SECONDS
+            endpoint,
+            settings.token,
+            namespace=settings.namespace,
+            user_id=settings.user_id,
+            timeout=CALL_SECONDS,
+            root_certificates=reach.certificates(),
         ) as timeline:
             yield timeline
+    except BadConfig as error:
+        raise CommandError(str(error), code=2) from None
     except ConnectionFailed as error:
         raise CommandError(
             f"memory daemon not running -- start with: memory-daemon start (endpoint: {endpoint})",
-            hint=error.detail,
+            hint=error.detail + (f"; where it speaks TLS: https://{endpoint.rpartition('://')[2]}" if _hung_up(error) else ""),
             code=NOT_RUNNING,
         ) from None
+    except Unauthorized as error:
+        raise CommandError(str(error), hint="MEMORY_TOKEN, or token in the config file, is the credential") from None
     except MemoryClientError as error:
         raise CommandError(str(error)) from None
+
+
+def _hung_up(error: ConnectionFailed) -> bool:
+    """Whether somebody listens, and closes what is said without TLS."""
+    return "Socket closed" in error.detail
 
 
 def enter(home: Home) -> None:

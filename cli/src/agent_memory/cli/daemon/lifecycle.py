@@ -98,7 +98,7 @@ def status(context: typer.Context, as_json: AsJson = False) -> None:
         status="running" if state.phase == "ready" else state.phase,
         pid=state.pid,
         port=state.grpc_port,
-        endpoint=_endpoint(state),
+        endpoint=state.grpc_endpoint,
         uptime_seconds=max(0.0, round(time.time() - state.started_ms / 1000, 1)),
         events=found.events if found else None,
         database_bytes=found.bytes if found else None,
@@ -130,23 +130,19 @@ def stack_environment(settings: DaemonSettings, environment: Mapping[str, str]) 
 
 
 def _started(state: StackState, file: Path, settings: DaemonSettings, as_json: bool) -> None:
-    endpoint = _endpoint(state)
+    endpoint = state.grpc_endpoint
     try:
         write_pid(file, state.pid, open_home(Path(state.home)))
     except OSError as error:
         note(f"{file} cannot be written: {error.strerror}")
     told = {"status": "running", "pid": state.pid, "port": state.grpc_port, "endpoint": endpoint, "home": state.home}
     tell([f"Daemon started (PID {state.pid}, endpoint {endpoint})"], told, as_json=as_json)
-    deliver_waiting(Path(state.home), endpoint, settings.token)
+    deliver_waiting(state, settings.token)
 
 
 def _stopping(file: Path) -> None:
     file.unlink(missing_ok=True)
     print("Daemon stopped", flush=True)
-
-
-def _endpoint(state: StackState) -> str:
-    return f"http://127.0.0.1:{state.grpc_port}"
 
 
 def _totals(state: StackState) -> Totals | None:

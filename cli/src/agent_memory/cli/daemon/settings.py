@@ -17,6 +17,7 @@ LEVELS = ("trace", "debug", "info", "warn", "error")
 class DaemonSettings(msgspec.Struct, frozen=True, kw_only=True):
     """`db_path`: the home of the stack; empty, AGENT_MEMORY_HOME or the usual place. `endpoint`: empty, the stack of that home,
     or else the one that `memory-daemon start` started, wherever its home is.
+    `ca_file`: the certificates to trust with https (PEM); empty, those of this system, or the certificate of that stack.
     `grpc_host`: empty, both loopbacks; beyond them it needs authentication. `log_level`: empty, LOG_LEVEL, or info.
     """
 
@@ -25,6 +26,7 @@ class DaemonSettings(msgspec.Struct, frozen=True, kw_only=True):
     grpc_port: int = DEFAULT_PORT
     log_level: str = ""
     endpoint: str = ""
+    ca_file: str = ""
     token: str | None = None
     namespace: str | None = None
     user_id: str | None = None
@@ -33,16 +35,30 @@ class DaemonSettings(msgspec.Struct, frozen=True, kw_only=True):
         """Where the stack keeps everything."""
         return Home(path=Path(self.db_path).expanduser().absolute() if self.db_path else home_path(environment))
 
-    def address(self, environment: Mapping[str, str]) -> str:
+    def reach(self, environment: Mapping[str, str]) -> "Reach":
         """The endpoint that is set, or that of the stack that runs here, or the usual one."""
         if self.endpoint:
-            return self.endpoint
+            return Reach(endpoint=self.endpoint, ca_file=self.ca_file)
         started = None if self.db_path else home_in(pid_path(environment))
         for home in (self.home(environment), started):
             state = running_in(home) if home else None
             if state and state.grpc_port:
-                return f"http://127.0.0.1:{state.grpc_port}"
-        return f"http://[::1]:{self.grpc_port or DEFAULT_PORT}"
+                return Reach(endpoint=state.grpc_endpoint, ca_file=self.ca_file or state.grpc_certificate)
+        return Reach(endpoint=f"http://[::1]:{self.grpc_port or DEFAULT_PORT}", ca_file=self.ca_file)
+
+
+class Reach(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a service is, and which certificates (a PEM file) are trusted there; empty, those of this system."""
+
+    endpoint: str
+    ca_file: str = ""
+
+    def certificates(self) -> bytes | None:
+        """Raises BadConfig."""
+        try:
+            return Path(self.ca_file).expanduser().read_bytes() if self.ca_file else None
+        except OSError as error:
+            raise BadConfig(f"ca_file {self.ca_file} cannot be read: {error.strerror}") from None
 
 
 ENVIRONMENT = {
@@ -51,6 +67,7 @@ ENVIRONMENT = {
     "grpc_port": ("MEMORY_GRPC_PORT", "GRPC_PORT"),
     "log_level": ("MEMORY_LOG_LEVEL",),
     "endpoint": ("MEMORY_ENDPOINT", "MEMORY_DAEMON_ADDR"),
+    "ca_file": ("MEMORY_CA_FILE",),
     "token": ("MEMORY_TOKEN", "AGENT_MEMORY_TOKEN"),
     "namespace": ("MEMORY_NAMESPACE",),
     "user_id": ("MEMORY_USER_ID",),

@@ -12,12 +12,13 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from agent_memory.cli.daemon.settings import BadConfig, DaemonSettings, load_settings
+from agent_memory.cli.daemon.settings import BadConfig, DaemonSettings, Reach, load_settings
 from agent_memory.cli.hooks.claude_settings import PROGRAM, BadSettings, installed, with_hooks, without_hooks
-from agent_memory.cli.hooks.delivery import Delivery, Server, connected, flush
+from agent_memory.cli.hooks.delivery import Delivery, Server, connected, flush, server_of
 from agent_memory.cli.hooks.spool import Spool, spool_of
 from agent_memory.cli.output import AsJson, CommandError, note, print_json
 from agent_memory.client.errors import MemoryClientError
+from agent_memory.embedded.state import StackState
 
 AGENT = "claude-code"
 NOT_RUNNING = 3
@@ -95,12 +96,17 @@ def flush_(as_json: AsJson = False) -> None:
         raise SystemExit(4)
 
 
-def deliver_waiting(home: Path, endpoint: str, token: str | None) -> None:
+def deliver_waiting(state: StackState, token: str | None) -> None:
     """At the start of a stack: what hooks have left for it. Says what came of it, where something waited."""
-    spool = spool_of(os.environ, home)
+    spool = spool_of(os.environ, Path(state.home))
     if not spool.waiting():
         return
-    outcome = flush(spool, Server(endpoint=endpoint, token=token), FLUSH_SECONDS)
+    try:
+        trusted = Reach(endpoint=state.grpc_endpoint, ca_file=state.grpc_certificate).certificates()
+    except BadConfig as error:
+        note(f"hooks: {len(spool.waiting())} waiting: {error}")
+        return
+    outcome = flush(spool, Server(endpoint=state.grpc_endpoint, token=token, root_certificates=trusted), FLUSH_SECONDS)
     note(delivered_line(outcome) + (f" ({outcome.why})" if outcome.why else ""))
 
 
@@ -119,10 +125,10 @@ def _status_lines(told: dict[str, Any], silence: str) -> list[str]:
 def _here() -> tuple[DaemonSettings, Spool, Server]:
     try:
         held = load_settings(os.environ)
+        server = server_of(held, os.environ)
     except BadConfig as error:
         raise CommandError(str(error)) from None
-    spool = spool_of(os.environ, held.home(os.environ).path)
-    return held, spool, Server(endpoint=held.address(os.environ), token=held.token)
+    return held, spool_of(os.environ, held.home(os.environ).path), server
 
 
 def _settings_of(agent: str, given: Path | None) -> Path:

@@ -2,13 +2,14 @@
 
 import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import msgspec
 
+from agent_memory.cli.daemon.settings import DaemonSettings
 from agent_memory.cli.hooks.sifting import fresh
 from agent_memory.cli.hooks.spool import Report, Spool
 from agent_memory.client.endpoint import parse_endpoint
@@ -29,10 +30,11 @@ TOGETHER = 200
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):
-    """Where to deliver, and as whom."""
+    """Where to deliver, and as whom. `root_certificates` (PEM): those to trust with https, where they are not this system's."""
 
     endpoint: str
     token: str | None = None
+    root_certificates: bytes | None = None
 
 
 class Delivery(msgspec.Struct, kw_only=True):
@@ -144,7 +146,16 @@ def connected(server: Server, scope: Scope, seconds: float) -> "SyncTimelineClie
     from agent_memory.client.grpc_clients import SyncTimelineClient  # noqa: PLC0415
 
     namespace, user_id = scope
-    return SyncTimelineClient(server.endpoint, server.token, namespace, user_id, retry=Retry(attempts=1), timeout=seconds)
+    once, trusted = Retry(attempts=1), server.root_certificates
+    return SyncTimelineClient(
+        server.endpoint, server.token, namespace, user_id, retry=once, timeout=seconds, root_certificates=trusted
+    )
+
+
+def server_of(settings: DaemonSettings, environment: Mapping[str, str]) -> Server:
+    """The server that these settings name. Raises BadConfig."""
+    reach = settings.reach(environment)
+    return Server(endpoint=reach.endpoint, token=settings.token, root_certificates=reach.certificates())
 
 
 def _knock(endpoint: str, seconds: float) -> None:

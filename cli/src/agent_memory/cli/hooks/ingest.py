@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from agent_memory.cli.daemon.settings import BadConfig, DaemonSettings, load_settings
-from agent_memory.cli.hooks.delivery import Deadline, Server, connected, deliver, tell
+from agent_memory.cli.hooks.delivery import Deadline, connected, deliver, server_of, tell
 from agent_memory.cli.hooks.reports import NoReport, event_of, fitting, report_of, reports_of
 from agent_memory.cli.hooks.spool import Report, Spool, spool_of
 from agent_memory.cli.importers.items import MAX_TEXT_BYTES
@@ -110,15 +110,15 @@ def _answers(told: dict[str, Any], end: Event) -> list[Event]:
 
 def _deliver(spool: Spool, report: Report, settings: DaemonSettings, seconds: float, kept: Callable[[], None]) -> None:
     deadline = Deadline(seconds)
-    server = Server(endpoint=settings.address(os.environ), token=settings.token)
     try:
         mine = spool.keep(report)
     except OSError as error:
         _say(f"nothing can be kept here: {error}")
-        with connected(server, (report.namespace, report.user_id), deadline.left()) as timeline:
+        with connected(server_of(settings, os.environ), (report.namespace, report.user_id), deadline.left()) as timeline:
             tell(timeline, report.events)
         return
     kept()
+    server = server_of(settings, os.environ)
     outcome = deliver(spool, [mine], server, deadline)
     if outcome.delivered:
         # Somebody listens: what waits from before goes now, as much as there is time for.

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from agent_memory.cli.daemon.settings import BadConfig, load_settings
-from agent_memory.cli.hooks.delivery import Server, flush
+from agent_memory.cli.hooks.delivery import flush, server_of
 from agent_memory.cli.hooks.spool import spool_of
 
 SECONDS = 20.0
@@ -30,7 +30,7 @@ def main() -> None:
     except BadConfig:
         settings = load_settings(os.environ, Path(os.devnull))
     spool = spool_of(os.environ, settings.home(os.environ).path)
-    server = Server(endpoint=settings.address(os.environ), token=settings.token)
+    server = server_of(settings, os.environ)
     with _alone(spool.folders) as alone:
         while alone and spool.waiting() and not flush(spool, server, SECONDS).left:
             # Hooks that ended meanwhile have left theirs to this process.

@@ -51,6 +51,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     embeddings_url: str
     http_urls: list[str]
     grpc_ports: list[int]
+    grpc_certificate: str
     postgres_data: str
 
 
@@ -79,6 +80,7 @@ def make_plan(home: Home, environment: Mapping[str, str], replicas: Mapping[str,
         embeddings_url=common.get("EMBEDDINGS_URL", ""),
         http_urls=[f"http://{_reachable(settings.host)}:{part.port}" for part, _ in gateways],
         grpc_ports=[chosen.grpc_port for _, chosen in gateways],
+        grpc_certificate=str(Path(settings.grpc_tls_cert_file).absolute()) if settings.grpc_tls_cert_file else "",
         postgres_data=postgres_data,
     )
 

@@ -34,7 +34,10 @@ class ProcessState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 
 
 class StackState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The whole stack. The URLs carry passwords: the file is readable by its owner only."""
+    """The whole stack. The URLs carry passwords: the file is readable by its owner only.
+
+    `grpc_certificate`: file of what gRPC shows to those who connect; empty without TLS.
+    """
 
     phase: Phase
     pid: int
@@ -47,6 +50,7 @@ class StackState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     embeddings_url: str = ""
     http_urls: list[str] = []
     grpc_port: int = 0
+    grpc_certificate: str = ""
     postgres_data: str = ""
     error: str = ""
     hint: str = ""
@@ -56,6 +60,13 @@ class StackState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def alive(self) -> bool:
         """Whether its supervisor runs now."""
         return is_alive(self.pid, self.born)
+
+    @property
+    def grpc_endpoint(self) -> str:
+        """Where it answers gRPC; empty where it does not. A certificate is for a name, not for an address."""
+        if not self.grpc_port:
+            return ""
+        return f"https://localhost:{self.grpc_port}" if self.grpc_certificate else f"http://127.0.0.1:{self.grpc_port}"
 
 
 def write_state(home: Home, state: StackState) -> None:
