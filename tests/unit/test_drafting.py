@@ -181,6 +181,40 @@ def test_other_languages_and_scripts_have_key_phrases_and_bullets(texts: tuple[s
     assert word in draft.title.lower()
 
 
+def test_a_title_names_things_before_what_they_are_like_or_do() -> None:
+    draft = drafted(
+        said(
+            "The pottery class makes me creative.",
+            "I feel creative in the pottery class.",
+            "We get creative and the bowl is done.",
+            "She is creative, and the bowl was sold.",
+        )
+    )
+    assert draft.title == "Pottery class and bowl"
+    assert "creative" in draft.keywords
+
+
+def test_a_title_keeps_what_is_one_name() -> None:
+    assert drafted(said("We flew to New York City in May.", "The hotel in New York City was small.")).title.startswith(
+        "New York City"
+    )
+    clock = drafted(said("The test fails because expires_at is rounded.", "A migration gives expires_at six digits."))
+    assert "expires_at" in clock.title
+    assert "expires_at" in clock.keywords
+
+
+def test_pictures_numbers_and_units_are_in_no_title() -> None:
+    draft = drafted(
+        said(
+            "Here is the photo of the harbour, eleven km from the house.",
+            "The photo shows the harbour and eleven boats.",
+            "The photo was taken in the harbour, ten km away.",
+        )
+    )
+    assert draft.title.startswith("Harbour")
+    assert not {"photo", "km", "ten", "eleven"} & set(draft.title.lower().split())
+
+
 def test_names_of_those_who_are_spoken_to_are_not_what_it_is_about() -> None:
     draft = drafted(
         said("Hey Melanie, the adoption agency called.", "Great, Caroline! The adoption agency sounds right.", "Thanks, Melanie!")

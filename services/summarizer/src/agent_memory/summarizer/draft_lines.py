@@ -16,7 +16,7 @@ _HAN = "\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\u3005\U00020000-\U0003ffff"
 _KATAKANA = "\u30a1-\u30fa\u30fc"
 _LETTER = rf"(?:[^\W_{UNSPACED}]|[{_MARKS}])"
 _TOKEN = re.compile(
-    rf"{_LETTER}+(?:['’\-.&]{_LETTER}+)*[+#]{{0,2}}|[{_KATAKANA}]+|[{_HAN}]+|(?:(?![{_KATAKANA}{_HAN}])[{UNSPACED}])+|[^\s]"
+    rf"{_LETTER}+(?:['’\-.&_]{_LETTER}+)*[+#]{{0,2}}|[{_KATAKANA}]+|[{_HAN}]+|(?:(?![{_KATAKANA}{_HAN}])[{UNSPACED}])+|[^\s]"
 )
 _NUMBER = re.compile(r"[\d.,\-]+(?:[ap]m|st|nd|rd|th|h|min|s|ms|kg|g|km|m|cm|mm|gb|mb|kb|k|x)?")
 _UNSPACED = re.compile(rf"[{UNSPACED}]")
@@ -106,7 +106,7 @@ def line_of(text: str, known: Lexicon) -> Line:
             size += 1
             said.add(word)
             if not (letter.isdigit() and _NUMBER.fullmatch(word)):
-                if len(word) > 1 and word not in known.silent:
+                if len(word) > 1 and (word not in known.silent or (token == "New" and size > 1)):
                     opener = opener if run else before
                     run.append(token[:MAX_WORD])
                     first = first or word

@@ -30,17 +30,22 @@ PLAIN, UNSURE = 0.8, 0.5
 """What several words count as a phrase when no article or preposition stands before them, and when more words stand beside them."""
 REPLACES = 0.45
 """So much of a word's weight must a longer phrase have that is shown for it."""
+UNSURE_NAME, NO_NAME = (0.8, 0.5), 0.4
+"""How sure a phrase and a single word are names of something where nothing tells, and where the words around tell otherwise."""
 _OPENERS = frozenset(("", '"', "“", "„", "(", "–", "—", "-", ":", "*", ".", "!", "?"))
 
 Terms = tuple[str, ...]
 
 
 class Phrase(msgspec.Struct, frozen=True):
-    """A key phrase: as it is shown, what it is made of, and its weight beside the others."""
+    """A key phrase: as it is shown, what it is made of, and its weight beside the others. `names`: how sure it is, from
+    0 to 1, that it names something, rather than says what that does or is like.
+    """
 
     text: str
     terms: Terms
     weight: float
+    names: float = 1.0
 
 
 class Tally:
@@ -50,6 +55,7 @@ class Tally:
         self._known = known
         self._said: defaultdict[Terms, float] = defaultdict(float)
         self._looks: defaultdict[Terms, Counter[str]] = defaultdict(Counter)
+        self._sure = set[Terms]()
         self._noun: Counter[str] = Counter()
         self._proper: Counter[str] = Counter()
         self._addressed = Counter(term(word) for name in speakers for word in name.split())
@@ -66,6 +72,8 @@ class Tally:
                 for terms, text, sure in _grams(run, self._known.german):
                     here[terms] += sure
                     self._looks[terms][text] += 1
+                    if sure == 1.0:
+                        self._sure.add(terms)
         for terms, count in here.items():
             self._said[terms] += weight * (count if count < 1 else 1 + AGAIN * (count - 1))
 
@@ -84,9 +92,9 @@ class Tally:
             within = [at for at, other in enumerate(taken) if _overlap(other.terms, terms)]
             if not within:
                 if len(taken) < most and negative < 0 and len(text := self._shown(terms)) <= LONGEST:
-                    taken.append(Phrase(text, terms, -negative))
+                    taken.append(Phrase(text, terms, -negative, self._names(terms)))
             elif len(within) == 1 and _holds(terms, taken[within[0]].terms) and -negative >= REPLACES * taken[within[0]].weight:
-                taken[within[0]] = Phrase(self._shown(terms), terms, taken[within[0]].weight)
+                taken[within[0]] = Phrase(self._shown(terms), terms, taken[within[0]].weight, self._names(terms))
         return taken
 
     def _judge(self, run: Run) -> None:
@@ -118,6 +126,15 @@ class Tally:
             worth *= 0.6
         noun = self._noun[one]
         return worth * (1.2 if noun > 0 else 0.6 if noun < 0 else 1.0)
+
+    def _names(self, terms: Terms) -> float:
+        last, one = terms[-1], len(terms) == 1
+        if is_unspaced(last[1:2]) or "_" in last[1:]:
+            return 1.0
+        noun = self._noun[last] or self._proper[last]
+        sure = 1.0 if noun > 0 else UNSURE_NAME[one] if noun == 0 else NO_NAME
+        verb = not one and terms not in self._sure and self._look(terms).partition(" ")[0].endswith(("ed", "ing"))
+        return sure * NO_NAME if verb else sure
 
     def _look(self, terms: Terms) -> str:
         looks = self._looks[terms]

@@ -121,11 +121,11 @@ def joined(texts: Iterable[str]) -> str:
     found = ""
     for text in filter(None, map(str.strip, texts)):
         gap = "" if not found or (found[-1] in "。！？" and text[0] > "\u2e7f") else " "
-        found += gap + _begun(text) + ("" if text[-1] in _ENDS else ".")
+        found += gap + begun(text) + ("" if text[-1] in _ENDS else ".")
     return found
 
 
-def _begun(text: str) -> str:
+def begun(text: str) -> str:
     """With a capital, unless it begins with a name from code, which is another name with a capital: `settings.py`, `iPhone`."""
     first = text.split(maxsplit=1)[0].rstrip(".,;!?…")
     return text if _CODE_NAME.search(first) else text[0].upper() + text[1:]

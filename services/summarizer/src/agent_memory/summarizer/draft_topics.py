@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from agent_memory.summarizer.draft_phrases import Phrase
+from agent_memory.summarizer.draft_text import begun
 
 FEWEST_KEYWORDS, MOST_KEYWORDS = 3, 7
 FAINTEST = 0.15
@@ -10,7 +11,8 @@ FAINTEST = 0.15
 TITLE_WORDS = 6
 TITLE_CHARACTERS = 60
 SECOND = 0.4
-"""So much of the first topic's weight has a second one that the title names too."""
+SECOND_OF_A_WORD = 0.2
+"""So much of the first topic's weight has a second one that the title names too; less is enough beside a single word."""
 NOTHING_SAID = "Session without messages"
 SMALL_TALK = "Short exchange"
 CODE_ONLY = "Code and tool output"
@@ -20,18 +22,21 @@ _DISCUSSION = {"en": "{} discussion", "zh": "关于{}", "ja": "{}について", 
 
 
 def title_of(phrases: Sequence[Phrase], language: str) -> str:
-    """Two to six words where there is so much to name; empty without a phrase."""
+    """Two to six words where there is so much to name; empty without a phrase. What hardly names anything comes last."""
     if not phrases:
         return ""
-    first = phrases[0].text
+    named = sorted(phrases, key=lambda one: -one.weight * one.names)
+    first = named[0].text
     joint = "、" if language in ("zh", "ja") else f" {_AND[language]} " if language in _AND else ", "
-    for second in phrases[1:3]:
+    alone = len(first.split()) < 2
+    for second in named[1:3]:
         both = f"{first}{joint}{second.text}"
-        if second.weight >= SECOND * phrases[0].weight and len(both.split()) <= TITLE_WORDS and len(both) <= TITLE_CHARACTERS:
-            return _capital(both)
-    if len(first.split()) < 2 and language in _DISCUSSION:
-        return _capital(_DISCUSSION[language].format(first))
-    return _capital(first)
+        enough = (SECOND_OF_A_WORD if alone else SECOND) * named[0].weight * named[0].names
+        if second.weight * second.names >= enough and len(both.split()) <= TITLE_WORDS and len(both) <= TITLE_CHARACTERS:
+            return begun(both)
+    if alone and language in _DISCUSSION:
+        return begun(_DISCUSSION[language].format(first))
+    return begun(first)
 
 
 def keywords_of(phrases: Sequence[Phrase], most: int = MOST_KEYWORDS) -> dict[str, float]:
@@ -44,7 +49,3 @@ def keywords_of(phrases: Sequence[Phrase], most: int = MOST_KEYWORDS) -> dict[st
         if len(found) == most:
             break
     return found
-
-
-def _capital(text: str) -> str:
-    return text[:1].upper() + text[1:]

@@ -14,7 +14,8 @@ _FUNCTION = {
         then there therefore these they this those though through till to together too toward towards under unless until up upon
         us very was we were what whatever when whenever where whether which while who whole whom whose why will with within
         without would yet you your yours yourself don doesn didn isn wasn aren weren couldn wouldn shouldn hasn haven hadn won
-        ain mustn needn let gonna wanna gotta cause cuz til two three first second last next new old via versus""",
+        ain mustn needn let gonna wanna gotta cause cuz til two three four five six seven eight nine ten eleven twelve twenty thirty
+        forty fifty sixty ninety hundred thousand million twice first second last next new old via versus""",
     "de": """aber alle allem allen aller alles als also am an andere anderen auch auf aus bei beim bin bis bist da dabei dadurch
         dafür dagegen daher damit danach dann daran darauf daraus darin darum das dass dein deine dem den denn der des deshalb
         dich die dies diese diesem diesen dieser dieses dir doch dort du durch ein eine einem einen einer eines einfach einige
@@ -74,7 +75,8 @@ _FILLERS = {
         going went gone come comes coming get gets getting gotten take takes taking took taken make makes making made give gives
         giving gave given put try trying tried keep keeping kept help helps helping helped work works worked let's thing things
         stuff way ways kind sort bit much today tomorrow yesterday tonight later ago time times day days week weeks month months
-        year years moment minute minutes hour hours lately recently already anymore actually basically literally probably
+        year years moment second seconds minute minutes hour hours lately recently already anymore actually basically literally
+        probably
         possibly obviously honestly seriously pretty anyway btw imo fyi asap sir madam buddy dude guys guy folks man done ready
         understood noted agreed correct true proud best better big bigger little long far able hope hoping hopefully wish
         excited thrilled interesting fun cheer pleasure appreciate catch chat soon stay bet matter everything's here's""",
@@ -120,7 +122,8 @@ _FAINT = {
         young yesterday ago kids guys friend friends family weekend monday tuesday wednesday thursday friday saturday sunday
         january february march april june july august september october november december summer winter spring autumn vibe vibes
         super support supporting supports supported impact blast moments pic pics fave tons motivated motivate motivates
-        passionate progress joy memories loves recommend recommends combining capture effort massive""",
+        passionate progress joy memories loves recommend recommends combining capture effort massive
+        photo photos picture pictures image images screenshot screenshots km kg cm mm mb gb kb ms""",
     "de": """neue neuen neuer neues alten erste ersten zweite letzte letzten nächste nächsten wichtig wichtige richtig falsch
         kleine große ganz montag dienstag mittwoch donnerstag freitag samstag sonntag woche wochen jahr jahre tage stunden
         minuten uhr problem frage sache dinge leute freunde""",
