@@ -61,6 +61,7 @@ async def stores_and_finds(client: Connection, namespace: str, user_id: str) -> 
 async def keeps_a_session(client: Connection, namespace: str, user_id: str) -> None:
     missing = await client.ask("get_working_memory", session_id="none", namespace=namespace)
     assert (missing["messages"], missing["unsaved"], missing["namespace"]) == ([], True, namespace)
+    assert all(datetime.fromisoformat(missing[field]) for field in ("created_at", "updated_at", "last_accessed"))
     stored = await client.ask(
         "set_working_memory",
         session_id="s1",

@@ -105,8 +105,7 @@ async def get_working_memory(call: Call, given: arguments.GetWorkingMemory) -> r
     try:
         found = await memory.get_working_memory(given.session_id, recent_messages_limit=given.recent_messages_limit)
     except NotFound:
-        caller = memory.caller
-        return results.Session(session_id=given.session_id, namespace=caller.namespace, user_id=caller.user_id, unsaved=True)
+        return results.unsaved_session(given.session_id, memory.caller.namespace, memory.caller.user_id, datetime.now(UTC))
     return results.session_of(found)
 
 

@@ -1,5 +1,6 @@
 """What the tools answer, beside the answers of the client that they pass on."""
 
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -60,6 +61,13 @@ class Session(WorkingMemory, frozen=True, kw_only=True):
 def session_of(found: WorkingMemory) -> Session:
     """A session with its memories as those of everywhere else."""
     return msgspec.convert(msgspec.to_builtins(found), Session)
+
+
+def unsaved_session(session_id: str, namespace: str | None, user_id: str | None, now: datetime) -> Session:
+    """What stands for a session that nobody wrote to. It has times, as clients that know the schema of old expect of any."""
+    return Session(
+        session_id=session_id, namespace=namespace, user_id=user_id, created_at=now, updated_at=now, last_accessed=now, unsaved=True
+    )
 
 
 class Recorded(msgspec.Struct, frozen=True, kw_only=True):
