@@ -1,5 +1,6 @@
 """`agent-memory token` over a real store."""
 
+import asyncio
 import json
 from typing import Any
 
@@ -9,7 +10,9 @@ from typer.testing import CliRunner
 
 from agent_memory.cli.output import CommandError
 from agent_memory.cli.tokens import app
+from agent_memory.eventlog.connect import Connections
 from agent_memory.eventlog.secrets import lookup_id, matches
+from agent_memory.eventlog.tokens import StoredToken, TokenStore
 
 
 class Tokens:
@@ -106,6 +109,24 @@ def test_a_token_that_no_header_can_carry_is_refused(tokens: Tokens, token: str)
 def test_a_name_that_cannot_be_one_is_refused(tokens: Tokens, option: tuple[str, str]) -> None:
     with pytest.raises(CommandError, match=option[0]):
         tokens.output("add", "-d", "odd", *option)
+
+
+@pytest.mark.parametrize("days", ["0", "36501", "99999999999"])
+def test_a_token_ends_within_a_hundred_years_or_never(tokens: Tokens, days: str) -> None:
+    assert tokens.run("add", "-d", "for ages", "-e", days).exit_code == 2
+    assert tokens.json("list") == []
+    assert tokens.json("add", "-d", "for a century", "-e", "36500")["expires_at"] > "2120"
+
+
+async def test_one_token_with_an_end_beyond_all_calendars_hides_no_other(tokens: Tokens, database_url: str) -> None:
+    forever = StoredToken(id="far", hash="$2b$far", description="far", scopes=["read"], created_ms=0, expires_ms=10**16)
+    connections = Connections(database_url, size=1)
+    await TokenStore(connections).add(forever)
+    await connections.close()
+    listed = await asyncio.to_thread(tokens.json, "list")
+    assert [(one["id"], one["expires_at"], one["status"]) for one in listed] == [
+        ("far", "9999-12-31T23:59:59.000000+00:00", "Active")
+    ]
 
 
 def test_a_token_is_found_by_hash_by_id_and_by_part_of_either(tokens: Tokens) -> None:

@@ -71,8 +71,28 @@ def test_a_day_that_is_none_is_wrong_usage_also_where_nothing_runs(
     )
 
 
-def test_a_wrong_command_and_a_wrong_option_are_wrong_usage(typed: Typed) -> None:
-    assert typed("no-such-command").code == typed("search", "--no-such-option").code == 2
+@pytest.mark.parametrize(
+    ("words", "wrong", "of"),
+    [
+        ("serch", "No such command 'serch'. Did you mean 'search'?", "agent-memory"),
+        ("search --no-such-option", "No such option: --no-such-option", "agent-memory search"),
+        ("search --limit 0", "Invalid value for '--limit' / '-l': ", "agent-memory search"),
+        ("--debug token show", "Missing argument 'HASH'.", "agent-memory token show"),
+        ("token add -d", "Option '-d' requires an argument.", "agent-memory"),
+    ],
+)
+def test_wrong_usage_is_one_line_and_where_to_look(typed: Typed, words: str, wrong: str, of: str) -> None:
+    told = typed(*words.split())
+    said, hint = told.err.splitlines()
+    assert (told.code, told.out) == (2, "")
+    assert said.startswith(f"error: {wrong}")
+    assert hint == f"  hint: `{of} --help` shows what can be said"
+
+
+def test_a_group_that_needs_a_command_shows_which_there_are(typed: Typed) -> None:
+    told = typed("token")
+    assert (told.code, told.out) == (2, "")
+    assert "add" in told.err
 
 
 def test_the_shell_completes_commands_options_and_jobs() -> None:

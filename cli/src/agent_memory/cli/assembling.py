@@ -1,12 +1,14 @@
 """What programs with many commands share: only the command that was asked for is imported, an error is one line and a hint."""
 
 import os
+import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
 from typing import Any
 
 import msgspec
 import typer
+from typer.exceptions import TyperException
 
 from agent_memory.cli.output import CommandError, complain
 from agent_memory.cli.registry import CommandSpec
@@ -36,13 +38,19 @@ def assemble(app: typer.Typer, commands: Sequence[CommandSpec], named: str | Non
 def run(app: Callable[..., Any], arguments: list[str], program: str, *, debug: bool = False) -> None:
     """Runs the app and exits with its code."""
     try:
-        app(args=arguments, prog_name=program)
+        code = app(args=arguments, prog_name=program, standalone_mode=False)
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None
+    except typer.Abort:
+        complain("not confirmed: nothing was changed")
+        raise SystemExit(1) from None
+    except TyperException as error:
+        raise SystemExit(_misused(error, program)) from None
     except Exception as error:
         if debug:
             raise
         raise SystemExit(_explain(error, program)) from None
+    raise SystemExit(code or 0)
 
 
 def _add(app: typer.Typer, spec: CommandSpec, *, imported: bool) -> None:
@@ -64,6 +72,17 @@ def _load(target: str) -> Callable[..., Any] | typer.Typer:
 
 def _not_imported() -> None:
     """Stands for a command that was not asked for."""
+
+
+def _misused(error: TyperException, program: str) -> int:
+    """Says what is wrong with what was typed, in one line; of commands that need another one, which there are."""
+    said = error.format_message()
+    context = getattr(error, "ctx", None)
+    if said.startswith("Usage:"):
+        print(said, file=sys.stderr)
+    else:
+        complain(said, f"`{context.command_path if context else program} --help` shows what can be said")
+    return error.exit_code
 
 
 def _explain(error: Exception, program: str) -> int:

@@ -23,6 +23,9 @@ SHORT_HASH = 16
 """A hash of fewer characters is the beginning, or any part, of one."""
 WEAK_TOKEN = 20
 DAY_MS = 86_400_000
+MOST_DAYS = 36_500
+LAST_MS = 253_402_300_799_000
+"""The end of the year 9999: no date that can be shown is later."""
 Answer = TypeVar("Answer")
 
 app = typer.Typer(no_args_is_help=True)
@@ -44,7 +47,9 @@ def tokens() -> None:
 @app.command()
 def add(
     description: Annotated[str, typer.Option("--description", "-d", help="What it is for.")],
-    expires_days: Annotated[int | None, typer.Option("--expires-days", "-e", min=1, help="Days until it ends; else never.")] = None,
+    expires_days: Annotated[
+        int | None, typer.Option("--expires-days", "-e", min=1, max=MOST_DAYS, help="Days until it ends; else never.")
+    ] = None,
     format_: FormatOption = Format.text,
     token: Annotated[str | None, typer.Option("--token", help="A token that exists already, instead of a new one.")] = None,
     scope: Annotated[Scope, typer.Option("--scope", help="What it allows: read; write, too; admin, everything.")] = Scope.write,
@@ -224,4 +229,4 @@ def _expires(token: StoredToken) -> str:
 
 def _iso(milliseconds: int) -> str:
     """With microseconds and offset, as those who read these outputs know it."""
-    return datetime.fromtimestamp(milliseconds / 1_000, UTC).isoformat(timespec="microseconds")
+    return datetime.fromtimestamp(min(milliseconds, LAST_MS) / 1_000, UTC).isoformat(timespec="microseconds")
