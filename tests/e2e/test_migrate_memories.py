@@ -174,4 +174,9 @@ def test_without_an_old_server_there_is_nothing_to_do(typed: Typed) -> None:
     told = typed("migrate_working_memory", "--dry-run")
     assert (told.code, "No keys need migration. All done!" in told.out) == (0, True)
     told = typed("migrate-memories", "--from", "redis://127.0.0.1:9/0", "--url", "http://127.0.0.1:9")
-    assert (told.code, "does not answer" in told.err) == (1, True)
+    assert (told.code, "does not answer" in told.err) == (3, True)
+    told = typed("migrate-memories", "--from", "old:6379", "--url", "http://127.0.0.1:9")
+    assert (told.code, told.err.splitlines()[1]) == (2, "  hint: --from redis://host:port/0")
+    for command in ("migrate-memories", "migrate-working-memory"):
+        told = typed(command, "--json")
+        assert (told.code, told.json["sessions"], told.json["imported"]) == (0, 0, None)

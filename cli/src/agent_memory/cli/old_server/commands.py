@@ -42,6 +42,9 @@ class Migrated(msgspec.Struct, frozen=True, kw_only=True):
     imported: Imported | None
 
 
+NOTHING = Migrated(sessions=0, messages=0, memories=0, bad=0, bad_keys=[], scan_seconds=0.0, seconds=0.0, imported=None)
+
+
 def migrate_memories(
     from_: From = None,
     dry_run: DryRun = False,
@@ -59,16 +62,15 @@ def migrate_memories(
     """
     if not as_json:
         print("Starting memory migrations...")
-    bad = 0
-    if from_ is None:
-        print("Nothing to do without --from: memories of this system need no migration.")
+    prefixes = tuple(prefix or PREFIXES)
+    done = NOTHING if from_ is None else asyncio.run(_migrate(from_, prefixes, batch_size, url, dry_run=dry_run))
+    if as_json:
+        print(msgspec.json.encode(done).decode())
     else:
-        done = asyncio.run(_migrate(from_, tuple(prefix or PREFIXES), batch_size, url, dry_run=dry_run))
-        print(msgspec.json.encode(done).decode() if as_json else "\n".join(_in_words(done)))
-        bad = done.bad
-    if not as_json:
+        nothing = "Nothing to do without --from: memories of this system need no migration."
+        print(nothing if from_ is None else "\n".join(_in_words(done)))
         print("Memory migrations completed successfully.")
-    if bad:
+    if done.bad:
         raise SystemExit(DONE_IN_PART)
 
 
@@ -78,12 +80,11 @@ def migrate_working_memory(
     """Bring the sessions of a Redis agent memory server here, of either format; as migrate-memories does, without the memories."""
     if not as_json:
         print("Scanning for working memory keys...")
-    if from_ is None:
-        print("\nNo keys need migration. All done!")
-        return
-    done = asyncio.run(_migrate(from_, (), batch_size, url, dry_run=dry_run))
+    done = NOTHING if from_ is None else asyncio.run(_migrate(from_, (), batch_size, url, dry_run=dry_run))
     if as_json:
         print(msgspec.json.encode(done).decode())
+    elif from_ is None:
+        print("\nNo keys need migration. All done!")
     else:
         print(f"Scan completed in {done.scan_seconds:.2f}s\n  Sessions (need migration): {done.sessions}")
         print("\n--dry-run specified, no changes made." if dry_run else f"\nMigration completed in {done.seconds:.2f}s")

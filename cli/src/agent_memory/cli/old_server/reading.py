@@ -11,6 +11,7 @@ from agent_memory.cli.importers.items import Unusable
 from agent_memory.cli.importers.reading import decode
 from agent_memory.cli.old_server.layout import FIELDS, OldSession, Unreadable, memory_of, session_of
 from agent_memory.cli.output import CommandError
+from agent_memory.cli.reach import NOT_RUNNING
 from agent_memory.contracts.records import MemoryRecord
 
 SESSIONS = "working_memory:"
@@ -98,12 +99,15 @@ class OldServer:
 
 
 async def connected(url: str) -> Redis:
-    """The old server's Redis. Raises CommandError when it does not answer."""
+    """The old server's Redis. Raises CommandError when it does not answer (code 3), or when that is no address (2)."""
+    hint = "--from redis://host:port/0"
     try:
         redis: Redis = Redis.from_url(url, protocol=2, socket_connect_timeout=5)
         await redis.ping()
-    except (RedisError, OSError, ValueError) as error:
-        raise CommandError(f"the Redis of the old server does not answer: {error}", hint="--from redis://host:port/0") from None
+    except ValueError as error:
+        raise CommandError(f"--from cannot be used: {error}", hint=hint, code=2) from None
+    except (RedisError, OSError) as error:
+        raise CommandError(f"the Redis of the old server does not answer: {error}", hint=hint, code=NOT_RUNNING) from None
     return redis
 
 
