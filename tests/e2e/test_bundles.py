@@ -16,6 +16,7 @@ from agent_memory.cli.sample import history
 from agent_memory.embedded.supervisor import Stack
 from support.controls import wait_until_now
 from support.servers import stack_environment, temporary_home
+from support.typed import Typed
 
 
 class End:
@@ -167,6 +168,17 @@ def test_a_server_that_is_not_there_is_said_so(tmp_path: Path) -> None:
     argv = [sys.executable, "-m", "agent_memory.cli.main", "export", str(tmp_path / "b.jsonl")]
     done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, "no server to talk to" in done.stderr) == (3, True)
+
+
+def test_a_server_that_does_not_answer_is_told_as_by_every_command(source: End, typed: Typed, tmp_path: Path) -> None:
+    bundle, history = tmp_path / "bundle", tmp_path / "history"
+    source.run("export", str(bundle))
+    history.write_text('{"event_id": "e", "session_id": "s", "timestamp_ms": 1, "role": "user", "text": "x"}\n')
+    for command in (("export", "-"), ("import", str(bundle)), ("import", str(history)), ("demo",)):
+        told = typed(*command, "--url", "http://127.0.0.1:9")
+        assert (told.code, "no answer from http://127.0.0.1:9" in told.err) == (3, True), told.err
+        assert "`agent-memory up` starts a server here" in told.err
+        assert typed(*command, "--url", "nowhere").code == 2
 
 
 def test_a_body_that_is_no_bundle_is_a_400(source: End) -> None:

@@ -23,6 +23,7 @@ from agent_memory.cli.loading.summary import Meter, counted, meter
 from agent_memory.cli.loading.tally import Tally
 from agent_memory.cli.output import AsJson, CommandError, console, note, print_json
 from agent_memory.cli.sample import history
+from agent_memory.cli.server import told
 from agent_memory.client import MemoryClient, MemoryClientError
 from agent_memory.client.answers import Status
 from agent_memory.client.toc import TocNode
@@ -71,7 +72,7 @@ def demo(
         try:
             findings = asyncio.run(_demonstrate(address))
         except MemoryClientError as error:
-            raise CommandError(str(error)) from None
+            raise told(error) from None
         if as_json:
             print_json(findings)
             return
@@ -122,10 +123,7 @@ def _temporary(environment: Mapping[str, str]) -> Iterator[str]:
 
 
 async def _demonstrate(address: str) -> Findings:
-    try:
-        memory = MemoryClient(address, token(os.environ), NAMESPACE)
-    except ValueError as error:
-        raise CommandError(str(error)) from None
+    memory = MemoryClient(address, token(os.environ), NAMESPACE)
     async with memory:
         with meter(Console(stderr=True)) as bar:
             began = time.monotonic()

@@ -18,7 +18,8 @@ from agent_memory.cli.loading.bundles import PATH, PATIENCE, SHOW_EVERY, STANDAR
 from agent_memory.cli.loading.reach import server_url, token
 from agent_memory.cli.loading.summary import Meter, counted, meter
 from agent_memory.cli.output import CommandError, note
-from agent_memory.client import MemoryClient, MemoryClientError
+from agent_memory.cli.server import told
+from agent_memory.client import ConnectionFailed, MemoryClient, MemoryClientError
 from agent_memory.contracts.bundles import Manifest, Reader, Seal, lines_of
 from agent_memory.contracts.errors import Refused
 
@@ -59,12 +60,16 @@ def export(
         raise CommandError(f"{file} is there already", hint="name another file, or give --force")
     given = {"namespace": namespace, "user_id": user_id, "embeddings": _yes(embeddings), "answers": _yes(answers)}
     params = {name: value for name, value in given.items() if value is not None}
-    began = time.monotonic()
+    began, address = time.monotonic(), server_url(url, os.environ)
     try:
         with meter(Console(stderr=True)) as bar, _written(file) as out:
-            seal, size = asyncio.run(_fetch(server_url(url, os.environ), params, out, bar))
-    except (MemoryClientError, ValueError) as error:
+            seal, size = asyncio.run(_fetch(address, params, out, bar))
+    except MemoryClientError as error:
+        raise told(error) from None
+    except ValueError as error:
         raise CommandError(str(error)) from None
+    except httpx.ConnectError as error:
+        raise told(ConnectionFailed(f"no answer from {address}: {error}")) from None
     except httpx.TransportError as error:
         raise CommandError(f"the server went away ({error or type(error).__name__})", hint="export it again") from None
     except Refused as error:

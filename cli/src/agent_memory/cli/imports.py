@@ -17,10 +17,12 @@ from agent_memory.cli.loading.summary import Meter, as_json, as_text, counted, m
 from agent_memory.cli.loading.tally import Tally
 from agent_memory.cli.loading.told import Told
 from agent_memory.cli.output import CommandError
+from agent_memory.cli.server import told
 from agent_memory.client import MemoryClient, MemoryClientError
 
 NOT_DONE = 1
 DONE_IN_PART = 4
+AGAIN = "run the same again: what is stored already is not stored twice"
 
 
 def import_(
@@ -63,10 +65,11 @@ def import_(
     memory = None if dry_run else _client(server_url(url, os.environ), namespace, user_id)
     chosen = FORMATS[format_] if format_ else None
     with meter(Console(stderr=True)) as bar:
-        error = asyncio.run(_load(sources, chosen, memory, tally, bar))
+        stopped = asyncio.run(_load(sources, chosen, memory, tally, bar))
+    error = stopped.text if stopped else ""
     print(as_json(tally, dry_run=dry_run, error=error) if json else "\n".join(as_text(tally, dry_run=dry_run)))
-    if error:
-        raise CommandError(error, hint="run the same again: what is stored already is not stored twice")
+    if stopped:
+        raise stopped
     if tally.bad:
         raise SystemExit(DONE_IN_PART if tally.read else NOT_DONE)
 
@@ -74,8 +77,8 @@ def import_(
 def _client(url: str, namespace: str | None, user_id: str | None) -> MemoryClient:
     try:
         return MemoryClient(url, token(os.environ), namespace, user_id)
-    except ValueError as error:
-        raise CommandError(str(error)) from None
+    except MemoryClientError as error:
+        raise told(error) from None
 
 
 def _found(name: str) -> list[Source]:
@@ -87,17 +90,20 @@ def _found(name: str) -> list[Source]:
         raise CommandError(f"{name} cannot be read: {_reason(error)}", hint=hint, code=NOT_DONE) from None
 
 
-async def _load(sources: list[Source], chosen: Format | None, memory: MemoryClient | None, tally: Tally, bar: Meter) -> str:
-    """Load every source. Returns what made it stop, or nothing."""
+async def _load(
+    sources: list[Source], chosen: Format | None, memory: MemoryClient | None, tally: Tally, bar: Meter
+) -> CommandError | None:
+    """Load every source. Returns what made it stop."""
     try:
         for source in sources:
             await _load_one(source, chosen, memory, tally, bar)
     except MemoryClientError as error:
-        return f"stopped after {counted(tally.created + tally.known, 'event')}: {error}"
+        stopped = told(error, f"stopped after {counted(tally.created + tally.known, 'event')}: ")
+        return CommandError(stopped.text, hint=f"{AGAIN}. {stopped.hint}".rstrip(". "), code=stopped.code)
     finally:
         if memory:
             await memory.aclose()
-    return ""
+    return None
 
 
 async def _load_one(source: Source, chosen: Format | None, memory: MemoryClient | None, tally: Tally, bar: Meter) -> None:

@@ -12,7 +12,7 @@ from agent_memory.cli.loading.reach import NOT_RUNNING, server_url, token
 from agent_memory.cli.output import CommandError
 
 if TYPE_CHECKING:
-    from agent_memory.client import SyncMemoryClient
+    from agent_memory.client import MemoryClientError, SyncMemoryClient
 
 Url = Annotated[
     str | None,
@@ -37,29 +37,35 @@ def server_at(
     none.
     """
     # Loaded when somebody is to be asked: --help need not wait for it.
-    from agent_memory.client import (  # noqa: PLC0415
-        ConnectionFailed,
-        InvalidEndpoint,
-        MemoryClientError,
-        RequestFailed,
-        Retry,
-        SyncMemoryClient,
-    )
+    from agent_memory.client import MemoryClientError, Retry, SyncMemoryClient  # noqa: PLC0415
 
     address = server_url(url, os.environ)
     try:
         retry = Retry(attempts=_ATTEMPTS)
         with SyncMemoryClient(address, token(os.environ), namespace, user_id, retry=retry, timeout=timeout) as client:
             yield client
-    except InvalidEndpoint as error:
-        raise CommandError(str(error), hint="--url http://host:port, or AGENT_MEMORY_URL", code=2) from None
-    except ConnectionFailed as error:
-        hint = "`agent-memory up` starts a server here; --url or AGENT_MEMORY_URL name another"
-        raise CommandError(str(error), hint=hint, code=NOT_RUNNING) from None
-    except RequestFailed as error:
-        raise CommandError(str(error), hint=_HINTS.get(error.status, "")) from None
     except MemoryClientError as error:
-        raise CommandError(str(error)) from None
+        raise told(error) from None
+
+
+def told(error: "MemoryClientError", what: str = "") -> CommandError:
+    """A failure of the client as a command tells it: code 3 when nobody answers, 2 for an address that is none, else 1.
+
+    `what` stands in front: which of several things it is about.
+    """
+    from agent_memory.client import ConnectionFailed, InvalidEndpoint, RequestFailed  # noqa: PLC0415 (as above)
+
+    said = f"{what}{error}"
+    match error:
+        case InvalidEndpoint():
+            return CommandError(said, hint="--url http://host:port, or AGENT_MEMORY_URL", code=2)
+        case ConnectionFailed():
+            hint = "`agent-memory up` starts a server here; --url or AGENT_MEMORY_URL name another"
+            return CommandError(said, hint=hint, code=NOT_RUNNING)
+        case RequestFailed():
+            return CommandError(said, hint=_HINTS.get(error.status, ""))
+        case _:
+            return CommandError(said)
 
 
 def body_of(client: "SyncMemoryClient", method: str, place: str, content: object = None, **query: str | None) -> bytes:

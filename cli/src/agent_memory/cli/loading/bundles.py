@@ -18,6 +18,7 @@ from rich.console import Console
 from agent_memory.cli.loading.reach import NOT_RUNNING, server_url, token
 from agent_memory.cli.loading.summary import Meter, counted, meter
 from agent_memory.cli.output import CommandError
+from agent_memory.cli.server import told
 from agent_memory.client import MemoryClient, MemoryClientError
 from agent_memory.client.errors import ConnectionFailed, error_of
 from agent_memory.client.program import Answer
@@ -142,8 +143,10 @@ async def sent(bundles: Sequence[Bundle], url: str | None, bar: Meter, *, dry_ru
                 seconds = round(time.monotonic() - began, 3)
                 about = {"file": bundle.name, "bytes": bundle.size, "counts": bundle.counts, "sha256": bundle.sha256}
                 done.append(Imported(**about, seconds=seconds, restored=restored))  # type: ignore[arg-type]
-    except (MemoryClientError, ValueError) as error:
-        raise CommandError(f"{bundles[len(done)].name}: {error}") from None
+    except MemoryClientError as error:
+        raise told(error, f"{bundles[len(done)].name}: ") from None
+    except ValueError as error:
+        raise CommandError(str(error)) from None
     return done
 
 
