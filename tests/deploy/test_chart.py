@@ -6,7 +6,9 @@ from typing import Any
 import helm_python
 import kubernetes_validate
 import pytest
+import typer
 
+from agent_memory.cli.main import application
 from agent_memory.contracts.streams import COMMANDS, EVENTS, INGEST_GROUP, PROJECTIONS
 from agent_memory.embedded.services import EMBEDDINGS, SERVICES
 from agent_memory.gateway.edges.http.routes_operations import handlers
@@ -33,6 +35,7 @@ from support.charted import (
 )
 from support.known_settings import SETTINGS
 
+BACKED_UP = {**EXTERNAL, "backup": {"enabled": True, "existingClaim": "mine", "keep": 30}}
 VERSIONS = ("1.27", "1.37")
 """The oldest that the chart says it runs on, and the newest that can be checked here."""
 
@@ -86,6 +89,8 @@ def test_every_service_of_the_stack_has_a_deployment_with_its_image() -> None:
         ({**EXTERNAL, "settings": {"OPENAI_API_KEY": "sk-1"}}, "OPENAI_API_KEY"),
         ({**EXTERNAL, "settings": {"DATABASE_URL": "postgresql://x"}}, "DATABASE_URL"),
         ({**EXTERNAL, "image": {"tag": "latest"}}, "tag"),
+        ({**EXTERNAL, "backup": {"enabled": True, "schedule": "daily"}}, "schedule"),
+        ({**EXTERNAL, "backup": {"enabled": True, "keep": 0}}, "keep"),
         ({**EXTERNAL, "image": {"digests": {"gateway": "sha256:short"}}}, "digests"),
         ({**EXTERNAL, "networkPolicy": {"clients": [{"podSelectr": {}}]}}, "podSelectr"),
     ],
@@ -153,6 +158,33 @@ def test_migrations_run_before_the_services_where_postgres_is_there_already() ->
     assert "annotations" not in beside["metadata"]
     assert beside["metadata"]["name"].endswith("-migrate-1")
     assert "migrate" not in kind(rendered(OPEN), "Job")
+
+
+def test_a_backup_goes_to_a_volume_that_outlives_the_release_and_the_ops_pod_restores_from_there() -> None:
+    assert kind(rendered(EXTERNAL), "CronJob") == kind(rendered(EXTERNAL), "PersistentVolumeClaim") == {}
+    for values, claim, keep in ((EVERYTHING, "am-agent-memory-backups", "7"), (BACKED_UP, "mine", "30")):
+        objects = rendered(values)
+        cron = kind(objects, "CronJob")["backup"]["spec"]
+        assert cron["concurrencyPolicy"] == "Forbid"
+        spec = cron["jobTemplate"]["spec"]["template"]["spec"]
+        (container,) = spec["containers"]
+        assert container["args"] == ["backup", "/backups", "--keep", keep, "--json"]
+        ops = kind(objects, "Deployment")["ops"]["spec"]["template"]["spec"]
+        for pod in (spec, ops):
+            assert {"name": "backups", "mountPath": "/backups"} in pod["containers"][0]["volumeMounts"]
+            assert {"name": "backups", "persistentVolumeClaim": {"claimName": claim}} in pod["volumes"]
+    made_here = kind(rendered(EVERYTHING), "PersistentVolumeClaim")["backup"]
+    assert (made_here["metadata"]["name"], made_here["spec"]["storageClassName"]) == ("am-agent-memory-backups", "slow")
+    assert made_here["metadata"]["annotations"] == {"helm.sh/resource-policy": "keep"}
+    assert kind(rendered(BACKED_UP), "PersistentVolumeClaim") == {}
+
+
+def test_the_command_of_a_backup_is_one_that_the_command_line_knows() -> None:
+    (container,) = kind(rendered(EVERYTHING), "CronJob")["backup"]["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    name, *arguments = container["args"]
+    commands: Any = typer.main.get_command(application(name))
+    context = commands.commands[name].make_context(name, arguments)
+    assert (str(context.params["file"]), context.params["keep"]) == ("/backups", 7)
 
 
 def test_servers_are_yours_or_bundled_and_passwords_come_from_secrets_alone() -> None:

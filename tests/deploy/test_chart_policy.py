@@ -23,7 +23,7 @@ def test_a_pod_has_no_rights_it_does_not_need(pod: tuple[str, Object, Object]) -
     assert min(security["runAsUser"], security["runAsGroup"], security["fsGroup"]) > 0
     assert security["seccompProfile"] == {"type": "RuntimeDefault"}
     assert not {"hostNetwork", "hostPID", "hostIPC"} & set(spec)
-    assert all(set(volume) & {"emptyDir", "secret"} for volume in spec["volumes"])
+    assert all(set(volume) & {"emptyDir", "secret", "persistentVolumeClaim"} for volume in spec["volumes"])
     for container in spec["containers"]:
         assert container["securityContext"] == {
             "allowPrivilegeEscalation": False,
@@ -41,7 +41,7 @@ def test_a_container_is_pinned_bounded_and_probed(pod: tuple[str, Object, Object
         assert tag != "latest"
         assert container["resources"]["requests"].keys() >= {"cpu", "memory"}
         assert "memory" in container["resources"]["limits"]
-        if labels["app.kubernetes.io/component"] not in ("migrate", "test"):
+        if labels["app.kubernetes.io/component"] not in ("migrate", "backup", "test"):
             assert {"startupProbe", "livenessProbe", "readinessProbe"} <= set(container)
 
 
@@ -120,6 +120,14 @@ def test_only_those_who_must_may_talk_to_each_other() -> None:
     expected |= {(user, "embeddings"): {8080} for user in ("gateway", "indexer", "summarizer", "ops")}
     expected |= {(user, "gateway"): {"http", "grpc"} for user in ("ops", "test")}
     assert talks == expected
+
+
+def test_a_backup_reaches_postgres_and_nothing_else() -> None:
+    objects = rendered(EVERYTHING)
+    labels = {found["app.kubernetes.io/component"]: found for _, found, _ in pods(objects)}
+    talks = {target: ports for target in labels if (ports := ports_between(objects, labels["backup"], labels[target]))}
+    assert talks == {"postgres": {5432}}
+    assert not [source for source in labels if ports_between(objects, labels[source], labels["backup"])]
 
 
 def test_nobody_reaches_the_internet_but_those_who_ask_models() -> None:

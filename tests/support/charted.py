@@ -21,6 +21,7 @@ EVERYTHING: Object = {
     "image": {"tag": "1.2.3", "digests": {"gateway": "sha256:" + "a" * 64}, "pullSecrets": ["registry"]},
     "settings": {"LOG_LEVEL": "DEBUG", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector.telemetry:4318"},
     "models": {"existingSecret": "agent-memory-models"},
+    "backup": {"enabled": True, "storage": "50Gi", "storageClass": "slow"},
     "mcp": {"enabled": True, "settings": {"MCP_RESOURCE_URL": "https://memory.example/mcp"}},
     "grpc": {"tlsSecret": "grpc-tls"},
     "ingress": {"enabled": True, "annotations": {"cert-manager.io/cluster-issuer": "ca"}},
@@ -51,6 +52,7 @@ PROVIDER: Object = {
     },
     "auth": {"mode": "oauth2"},
     "models": {"existingSecret": "agent-memory-models"},
+    "backup": {"enabled": True, "existingClaim": "mine", "keep": 30, "schedule": "@hourly"},
     "redis": {"address": "redis.example:6380", "tls": True},
     "services": {"embeddings": {"enabled": False}, "ops": {"enabled": False}, "rollup": {"autoscaling": {"by": "lag"}}},
     "podDisruptionBudget": {"enabled": False},
@@ -101,8 +103,8 @@ def pods(objects: list[Object]) -> Iterator[tuple[str, Object, Object]]:
     for one in objects:
         if one["kind"] == "Pod":
             yield one["metadata"]["name"], one["metadata"].get("labels", {}), one["spec"]
-        elif one["kind"] in ("Deployment", "StatefulSet", "Job"):
-            template = one["spec"]["template"]
+        elif one["kind"] in ("Deployment", "StatefulSet", "Job", "CronJob"):
+            template = one["spec"].get("jobTemplate", one)["spec"]["template"]
             yield one["metadata"]["name"], template["metadata"]["labels"], template["spec"]
 
 

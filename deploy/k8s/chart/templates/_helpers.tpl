@@ -48,8 +48,8 @@ readOnlyRootFilesystem: true
 capabilities: {drop: [ALL]}
 {{- end -}}
 
-{{/* Where Postgres and Redis are, as environment. */}}
-{{- define "am.servers" -}}
+{{/* Where Postgres is, as environment. */}}
+{{- define "am.postgres" -}}
 {{- $full := include "am.fullname" . -}}
 {{- if .Values.postgres.bundled }}
 - name: PGPASSWORD
@@ -59,6 +59,12 @@ capabilities: {drop: [ALL]}
 - name: DATABASE_URL
   valueFrom: {secretKeyRef: {name: {{ .Values.postgres.existingSecret }}, key: DATABASE_URL}}
 {{- end }}
+{{- end -}}
+
+{{/* Where Postgres and Redis are, as environment. */}}
+{{- define "am.servers" -}}
+{{- $full := include "am.fullname" . -}}
+{{- include "am.postgres" . }}
 {{- if .Values.redis.bundled }}
 - name: REDIS_PASSWORD
   valueFrom: {secretKeyRef: {name: {{ .Values.redis.existingSecret }}, key: REDIS_PASSWORD}}
@@ -128,6 +134,11 @@ startupProbe: {httpGet: {path: {{ $live }}, port: {{ $port }}}, periodSeconds: 2
 livenessProbe: {httpGet: {path: {{ $live }}, port: {{ $port }}}, periodSeconds: 10, timeoutSeconds: 5, failureThreshold: 6}
 readinessProbe: {httpGet: {path: {{ $ready }}, port: {{ $port }}}, periodSeconds: 5, timeoutSeconds: 4, failureThreshold: 2}
 {{- end }}
+{{- end -}}
+
+{{/* The claim of the volume that backups go to. */}}
+{{- define "am.backups" -}}
+{{- default (printf "%s-backups" (include "am.fullname" .)) .Values.backup.existingClaim -}}
 {{- end -}}
 
 {{/* Names of the enabled services for which a key of theirs is true, as a JSON list. Takes root and key. */}}
