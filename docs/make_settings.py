@@ -4,7 +4,7 @@ import ast
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 import msgspec
 
@@ -46,7 +46,7 @@ HEAD = """# Settings
 Made by `python docs/make_settings.py` from the code; not to be edited here. Each is an environment variable, or a line
 `NAME=value` of `.env` in the working directory of the process; the environment wins. `agent-memory config` shows what holds.
 
-Truth values are `1`, `true`, `t`, `yes`, `y`, `on` and `0`, `false`, `f`, `no`, `n`, `off`, in any case; lists are JSON. An empty
+Truth values are `1`, `true`, `t`, `yes`, `y`, `on` and `0`, `false`, `f`, `no`, `n`, `off`, in any case; lists and objects are JSON. An empty
 variable counts as unset, unless it is text. A value that cannot be used stops the start of every service, with the name of the
 variable and what would do. Variables not named here are ignored. 🔑 marks what is shown nowhere: neither in logs nor by
 `agent-memory config`; of addresses the password is left out.
@@ -79,7 +79,7 @@ def fields(file: str, struct: type[msgspec.Struct]) -> Iterator[Field]:
             field = declared[line.target.id]
             if not (isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant) and isinstance(after.value.value, str)):
                 raise SystemExit(f"{file}: {field.name} says nothing of itself")
-            yield Field(field.name, field.type, field.default, " ".join(after.value.value.split()))
+            yield Field(field.name, field.type, _usual(field), " ".join(after.value.value.split()))
 
 
 def readers() -> dict[str, set[str]]:
@@ -173,7 +173,13 @@ def _type(kind: Any) -> str:
     names = {str: "text", int: "whole number", float: "number", bool: "truth value"}
     if "address" in marks(kind):
         return "address"
+    if get_origin(kind) is dict:
+        return "object"
     return "list" if ... in inner else names[inner[0] if inner else kind]
+
+
+def _usual(field: msgspec.structs.FieldInfo) -> Any:
+    return field.default_factory() if field.default is msgspec.NODEFAULT else field.default
 
 
 def _default(field: Field) -> str:

@@ -73,6 +73,11 @@ def test_libraries_of_the_standard_logging_come_out_of_the_same_renderer() -> No
     assert (line["event"], line["logger"]) == ("listening on redis://***@host/0", "uvicorn.error")
 
 
+@pytest.mark.parametrize("said", ["connecting to host=db password=hunter2 user=me", "postgresql://db/log?password=hunter2&x=1"])
+def test_a_password_in_a_connection_string_is_hidden(said: str) -> None:
+    assert redacted(said) == said.replace("hunter2", "***")
+
+
 def test_lines_below_the_level_are_not_written() -> None:
     out = started(log_level="WARNING")
     structlog.get_logger().info("quiet")

@@ -35,6 +35,7 @@ SECRET = "sk-of-nobody-at-all"
 
 def test_the_table_of_settings_is_current() -> None:
     assert PROGRAM["PAGE"].read_text() == PROGRAM["page"](), "python docs/make_settings.py"
+    assert "| `TIMELINE_TIMEZONES` | object | `{}` |" in PROGRAM["page"]()
 
 
 def test_every_setting_can_be_given_to_containers_or_is_decided_by_them() -> None:
@@ -106,6 +107,20 @@ def test_a_wrong_address_is_told_without_its_password(url: str, seen: str) -> No
         load({"REDIS_URL": url})
     assert seen in str(told.value)
     assert "hush" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "seen"),
+    [
+        ("postgresql://host/db?password=hush&sslmode=require", "postgresql://host/db?password=***&sslmode=require"),
+        ("postgresql://me:hush@host/db?sslpassword=hush", "postgresql://***@host/db?sslpassword=***"),
+        ("host=h password='hu\\' hush@' dbname=d", "host=h password=*** dbname=d"),
+        ("host=h user=me passfile=/run/pass", "host=h user=me passfile=/run/pass"),
+        ("postgresql://host/db", "postgresql://host/db"),
+    ],
+)
+def test_a_password_is_hidden_wherever_it_stands_in_an_address(url: str, seen: str) -> None:
+    assert {line.name: line.value for line in lines_of({"DATABASE_URL": url})}["DATABASE_URL"] == seen
 
 
 def test_neither_a_log_nor_the_command_line_shows_a_secret() -> None:

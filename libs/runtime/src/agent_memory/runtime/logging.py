@@ -22,7 +22,12 @@ bound = structlog.contextvars.bound_contextvars
 
 HIDDEN = "***"
 _SECRET_KEY = re.compile(r"password|passwd|secret|authorization|credential|cookie|(^|[_-])(api)?(key|token)$", re.IGNORECASE)
-_SECRET_TEXT = re.compile(r"(?<=://)[^\s/\"'@]*(?:@[^\s/\"'@]*)*(?=@)|(?<=bearer )\S+|\bsk-[\w-]{8,}", re.IGNORECASE)
+_SECRET_TEXT = re.compile(
+    r"(?<=://)[^\s/\"'@]*(?:@[^\s/\"'@]*)*(?=@)|(?<=bearer )\S+|\bsk-[\w-]{8,}|(?<=password=)(?:'(?:[^'\\]|\\.)*'|[^\s&'\"]+)",
+    re.IGNORECASE,
+)
+_SIGNS = ("://", "earer ", "sk-", "assword=")
+"""What stands in every text that may hold a secret: most hold none of these, and cost no more than a look."""
 _DEPTH = 6
 _FOREIGN = ("uvicorn", "uvicorn.error", "uvicorn.access", "faststream", "faststream.access", "faststream.access.redis", "aiohttp")
 _CHATTY = ("aiohttp.access", "uvicorn.access", "httpx", "httpcore", "urllib3", "LiteLLM", "asyncio")
@@ -75,7 +80,7 @@ def bound_to(envelope: CommandEnvelope | EventEnvelope, **more: object) -> Abstr
 def redacted(value: Any, depth: int = _DEPTH) -> Any:
     """The value without passwords, tokens and keys, whether they are named so or stand in a URL or header."""
     if isinstance(value, str):
-        return _SECRET_TEXT.sub(HIDDEN, value) if "://" in value or "earer " in value or "sk-" in value else value
+        return _SECRET_TEXT.sub(HIDDEN, value) if any(sign in value for sign in _SIGNS) else value
     if depth == 0 or isinstance(value, int | float | None):
         return value
     if isinstance(value, Mapping):

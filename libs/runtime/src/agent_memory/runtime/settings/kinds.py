@@ -1,5 +1,6 @@
-"""Values that are not shown: secrets as a whole, of addresses the part before the @."""
+"""Values that are not shown: secrets as a whole, of addresses the part before the @ and what is called a password in them."""
 
+import re
 from typing import Annotated, Any
 from urllib.parse import urlsplit, urlunsplit
 
@@ -10,7 +11,8 @@ HIDDEN = "***"
 Secret = Annotated[str, msgspec.Meta(extra={"secret": True})]
 """A key or a password."""
 Address = Annotated[str, msgspec.Meta(extra={"address": True})]
-"""A URL that may carry a password."""
+"""A URL that may carry a password, or a connection string such as `host=db password=…`."""
+_SAID = re.compile(r"((?:pass(?:word|wd)?|secret|token|api_?key)\s*=\s*)(?:'(?:[^'\\]|\\.)*'|[^\s&]+)", re.IGNORECASE)
 
 
 def shown(value: Any, kind: Any) -> Any:
@@ -31,5 +33,6 @@ def _without_password(url: str) -> str:
     except ValueError:
         return HIDDEN
     if "@" not in parts.netloc:
-        return url if "@" not in url else HIDDEN
-    return urlunsplit(parts._replace(netloc=f"{HIDDEN}@{parts.netloc.rpartition('@')[2]}"))
+        found = _SAID.sub(rf"\1{HIDDEN}", url)
+        return found if "@" not in found else HIDDEN
+    return _SAID.sub(rf"\1{HIDDEN}", urlunsplit(parts._replace(netloc=f"{HIDDEN}@{parts.netloc.rpartition('@')[2]}")))
