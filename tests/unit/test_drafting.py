@@ -266,6 +266,11 @@ def test_facts_come_before_praise_thanks_and_what_is_said_of_the_other_one() -> 
     assert set(excerpts(drafted(events), events)) <= set(facts)
 
 
+def test_somebody_who_tells_of_himself_comes_before_one_who_speaks_of_the_other() -> None:
+    events = said("I like that your sister opens her boat yard in Gdynia.", "I like that my sister opens her boat yard in Gdynia.")
+    assert excerpts(drafted(events), events)[0] == events[1].text
+
+
 def test_a_sentence_is_not_shown_with_a_courtesy_beside_it() -> None:
     events = said("Thanks, Melanie! This necklace was a gift from my grandmother in Sweden. You are so kind!")
     assert excerpts(drafted(events), events) == ["This necklace was a gift from my grandmother in Sweden."]

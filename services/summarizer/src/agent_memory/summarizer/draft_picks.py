@@ -33,9 +33,9 @@ def factual(line: Line, known: Lexicon) -> float:
         worth *= 0.7
     if line.first in known.polite:
         worth *= 0.75
-    if line.own:
+    if line.own and not line.other:
         worth *= 1.2 * (1.15 if line.happened else 1.0)
-    elif line.other:
+    elif line.other and not line.own:
         worth *= 0.65
     if line.when:
         worth *= 1.15
