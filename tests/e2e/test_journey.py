@@ -174,6 +174,45 @@ def test_a_trace_goes_from_the_request_to_the_index_write(system: System) -> Non
     wait_until_now(lambda: system.collector.of(trace) >= wanted, "spans of gateway, ingest and indexer in one trace", timeout=30)
 
 
+def test_traces_say_what_was_done_to_a_memory_in_the_words_of_the_conventions_and_nothing_of_what_was_said(system: System) -> None:
+    def traced(number: int) -> tuple[str, dict[str, str]]:
+        trace = f"{number:032x}"
+        return trace, {"traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
+
+    def said(trace: str, operation: str) -> dict[str, str | int]:
+        wait_until_now(lambda: system.collector.said(trace, operation), f"the span of {operation}", timeout=30)
+        (found,) = system.collector.said(trace, operation)
+        assert found.pop("gen_ai.operation.name") == operation
+        assert (found.pop("gen_ai.provider.name"), found.pop("gen_ai.memory.store.id")) == ("agent_memory", "default")
+        assert "pistachio" not in str(found)
+        return found
+
+    count, record, session = "gen_ai.memory.record.count", "gen_ai.memory.record.id", "gen_ai.conversation.id"
+    created, headers = traced(1)
+    body = {"events": [event("p1", "a pistachio"), event("p2", "two pistachios")]}
+    system.one.post("/v1/events", json=body, headers=headers)
+    assert said(created, "create_memory") == {count: 2, session: "s1"}
+    stored, headers = traced(2)
+    memory = {"id": "nuts", "text": "likes pistachio ice"}
+    position = system.one.post("/v1/long-term-memory/", json={"memories": [memory]}, headers=headers).headers["x-memory-position"]
+    assert said(stored, "upsert_memory") == {count: 1, record: "nuts"}
+    wanted = {("agent-memory-ingest", "log.append"), ("agent-memory-indexer", "projection.apply")}
+    wait_until_now(lambda: system.collector.of(stored) >= wanted, "the same trace on the other side of the bus", timeout=30)
+    searched, headers = traced(3)
+    query, params = {"text": "pistachio", "search_mode": "keyword"}, {"min_position": position}
+    system.one.post("/v1/long-term-memory/search", json=query, params=params, headers=headers)
+    assert said(searched, "search_memory") == {count: 1, "mode": "keyword"}
+    changed, headers = traced(4)
+    system.one.patch("/v1/long-term-memory/nuts", json={"text": "no pistachio any more"}, headers=headers)
+    assert said(changed, "update_memory") == {count: 1, record: "nuts"}
+    deleted, headers = traced(5)
+    system.one.delete("/v1/long-term-memory", params={"memory_ids": ["nuts"]}, headers=headers)
+    assert said(deleted, "delete_memory") == {count: 1, record: "nuts"}
+    refused, headers = traced(6)
+    assert system.one.patch("/v1/long-term-memory/nuts", json={"text": "pistachio"}, headers=headers).status_code == 404
+    assert said(refused, "update_memory")["error.type"] == "NotFound"
+
+
 def test_without_postgres_writes_are_503_at_once_and_everything_goes_on_when_it_is_back(system: System) -> None:
     system.one.post("/v1/events", json=event("before", "said before", session="outage"))
     system.postgres.stop()

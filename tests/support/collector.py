@@ -1,20 +1,21 @@
 """A collector of OpenTelemetry spans over OTLP/HTTP, as small as can be: it keeps what it is sent."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.common.v1.common_pb2 import KeyValue
 
 
 class Collector:
-    """Spans by trace id (hex): (service, name)."""
+    """Spans by trace id (hex): (service, name), and what they say."""
 
     def __init__(self) -> None:
         self.url = ""
         self._lock = threading.Lock()
-        self._spans: list[tuple[str, str, str]] = []
+        self._spans: list[tuple[str, str, str, dict[str, str | int]]] = []
 
     def take(self, body: bytes) -> None:
         """Keeps the spans of one request."""
@@ -22,13 +23,23 @@ class Collector:
         with self._lock:
             for resource in request.resource_spans:
                 names = {entry.key: entry.value.string_value for entry in resource.resource.attributes}
+                service = names.get("service.name", "")
                 for scope in resource.scope_spans:
-                    self._spans += [(span.trace_id.hex(), names.get("service.name", ""), span.name) for span in scope.spans]
+                    self._spans += [(span.trace_id.hex(), service, span.name, _said(span.attributes)) for span in scope.spans]
 
     def of(self, trace_id: str) -> set[tuple[str, str]]:
         """(service, span) pairs of one trace."""
         with self._lock:
-            return {(service, name) for trace, service, name in self._spans if trace == trace_id}
+            return {(service, name) for trace, service, name, _ in self._spans if trace == trace_id}
+
+    def said(self, trace_id: str, name: str) -> list[dict[str, str | int]]:
+        """The attributes of the spans of that name in one trace, in the order they came in."""
+        with self._lock:
+            return [said for trace, _, found, said in self._spans if (trace, found) == (trace_id, name)]
+
+
+def _said(attributes: Iterable[KeyValue]) -> dict[str, str | int]:
+    return {one.key: one.value.string_value or one.value.int_value for one in attributes}
 
 
 @contextmanager

@@ -11,9 +11,9 @@ from typing import Literal, get_args
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
-from agent_memory.runtime.tracing import Attribute, batch_span, span, traceparent_of
+from agent_memory.runtime.tracing import NOTHING, Attribute, about, batch_span, span, traceparent_of
 
-__all__ = ["SPANS", "SpanName", "batch_span", "expose", "measured", "span", "traceparent_of"]
+__all__ = ["NOTHING", "SPANS", "SpanName", "about", "batch_span", "expose", "measured", "span", "traceparent_of"]
 
 REGISTRY = CollectorRegistry()
 ProcessCollector(registry=REGISTRY)
@@ -98,13 +98,18 @@ BUILD = _gauge("service_info", "1; its labels tell what runs here", "service", "
 
 SpanName = Literal[
     "http.request",
+    "rpc.request",
     "command.send",
     "ingest.batch",
     "log.append",
     "relay.publish",
     "projection.apply",
     "embed",
-    "search",
+    "search_memory",
+    "create_memory",
+    "upsert_memory",
+    "update_memory",
+    "delete_memory",
     "model.ask",
     "work.do",
     "job.do",
@@ -113,13 +118,18 @@ SpanName = Literal[
 
 SPANS: dict[SpanName, str] = {
     "http.request": "One request at the door, until it is answered",
+    "rpc.request": "One gRPC call, until it is answered",
     "command.send": "A command, from the bus to its reply",
     "ingest.batch": "Commands decided together; linked to the trace of each",
     "log.append": "One transaction of the log",
     "relay.publish": "Committed events written to the bus; linked to the trace of each",
     "projection.apply": "Events applied to a view together; linked to the trace of each",
     "embed": "Texts turned into vectors",
-    "search": "One query against a search index",
+    "search_memory": "One search at the door, with everything it asks",
+    "create_memory": "Events or messages recorded, until that is answered",
+    "upsert_memory": "A session or memories put, whether they were there or not",
+    "update_memory": "A memory edited, or taken apart again",
+    "delete_memory": "A session deleted, or memories forgotten",
     "model.ask": "One question to a model, with all attempts",
     "work.do": "One piece of background work",
     "job.do": "One run of a job",

@@ -24,7 +24,8 @@ LINKS = 128
 """Most traces that one batch span is linked to."""
 
 _TRACEPARENT = re.compile(r"^[0-9a-f]{2}-([0-9a-f]{32})-([0-9a-f]{16})-([0-9a-f]{2})")
-_NOTHING: AbstractContextManager[None] = nullcontext()
+NOTHING: AbstractContextManager[None] = nullcontext()
+"""A block without a span."""
 
 
 class _Tracing:
@@ -71,12 +72,20 @@ def stop() -> None:
 
 def span(name: str, parent: str = "", **attributes: Attribute) -> AbstractContextManager[None]:
     """A span around a `with` block, below the given traceparent, else below the span that is current here."""
-    return _NOTHING if _state.tracer is None else _span(_state.tracer, name, parent, attributes)
+    return NOTHING if _state.tracer is None else _span(_state.tracer, name, parent, attributes)
 
 
 def batch_span(name: str, parents: Iterable[str], **attributes: Attribute) -> AbstractContextManager[None]:
     """A span around work on several messages at once, given their traceparents (empty ones are passed over)."""
-    return _NOTHING if _state.tracer is None else _batch_span(_state.tracer, name, parents, attributes)
+    return NOTHING if _state.tracer is None else _batch_span(_state.tracer, name, parents, attributes)
+
+
+def about(**attributes: Attribute) -> None:
+    """Says more of the span that is current, where there is one."""
+    if _state.tracer is not None:
+        from opentelemetry.trace import get_current_span  # noqa: PLC0415 - loaded already when tracing is on
+
+        get_current_span().set_attributes(attributes)
 
 
 def traceparent_of() -> str:
@@ -97,8 +106,12 @@ def _span(tracer: "Tracer", name: str, parent: str, attributes: dict[str, Attrib
 
     remote = _remote(parent)
     context = None if remote is None else set_span_in_context(NonRecordingSpan(remote))
-    with tracer.start_as_current_span(name, context=context, attributes=attributes):
-        yield
+    with tracer.start_as_current_span(name, context=context, attributes=attributes) as made:
+        try:
+            yield
+        except BaseException as error:
+            made.set_attribute("error.type", type(error).__name__)
+            raise
 
 
 @contextmanager

@@ -60,6 +60,7 @@ from agent_memory.gateway.ports import (
     WorkingMemories,
 )
 from agent_memory.gateway.projections import RedisProjections
+from agent_memory.gateway.remembering import RememberingBus
 from agent_memory.gateway.rewriting import Rewriter
 from agent_memory.gateway.serving import Server
 from agent_memory.gateway.settings import AuthSettings, check_open, load_auth, open_allowed, warnings_of
@@ -187,11 +188,12 @@ async def connected(settings: Settings, auth: AuthSettings, leaving: Callable[[]
         await bus.start()
         stack.push_async_callback(bus.stop)
         joined = JoinedEvents(bus)
+        traced = bool(settings.otel_exporter_otlp_endpoint)
         stack.push_async_callback(joined.stop)
         await stack.enter_async_context(beating(redis, SERVICE, settings))
         yield create_gateway(
             settings,
-            bus=joined,
+            bus=RememberingBus(joined) if traced else joined,
             log=reader,
             past=LogPast(MemoryLog(connections)),
             compaction=RedisCompaction(redis, new_id=Ids(), seconds=settings.llm_task_timeout_minutes * 60),

@@ -9,8 +9,10 @@ from agent_memory.contracts.queries import SearchTimeline, TimelineKind
 from agent_memory.contracts.records import Scope, TimelineEvent
 from agent_memory.contracts.streams import CONTENTS, CONTENTS_INDEX, TIMELINE_INDEX
 from agent_memory.contracts.toc import Grip, TocNode
+from agent_memory.gateway import remembering
 from agent_memory.gateway.gateway import Gateway
 from agent_memory.gateway.ports import Groups, Match, Page
+from agent_memory.gateway.remembering import search_of
 from agent_memory.runtime import telemetry
 
 PAGE, MOST_CHILDREN = 20, 100
@@ -67,19 +69,24 @@ async def browse(gateway: Gateway, scope: Scope, parent_id: str, *, limit: int, 
 async def search_events(gateway: Gateway, query: SearchTimeline) -> Page:
     """What was said that fits, timed by its mode. Raises Unavailable."""
     with _measured(query):
-        return await gateway.timeline.search(query, await _vector_of(gateway, query))
+        page = await gateway.timeline.search(query, await _vector_of(gateway, query))
+        remembering.found(len(page.hits))
+        return page
 
 
 async def search_sessions(gateway: Gateway, query: SearchTimeline) -> Groups:
     """The sessions in which it was said, timed alike. Raises Unavailable."""
     with _measured(query):
-        return await gateway.timeline.search_sessions(query, await _vector_of(gateway, query))
+        page = await gateway.timeline.search_sessions(query, await _vector_of(gateway, query))
+        remembering.found(sum(len(group.hits) for group in page.groups))
+        return page
 
 
 async def search(gateway: Gateway, query: SearchTimeline) -> MatchedPage:
     """Nodes, grips and events that fit, timed by the mode. A node that went since it was found is left out. Raises Unavailable."""
     with _measured(query):
         page = await gateway.timeline.search_all(query, await _vector_of(gateway, query))
+        remembering.found(len(page.matches))
         ids = [match.id for match in page.matches if match.kind == "node"]
         nodes = {node.node_id: node for node in await gateway.contents.named(query.scope, ids)}
     shown = [one for match in page.matches if (one := _matched(match, nodes)) is not None]
@@ -113,7 +120,8 @@ def _matched(match: Match, nodes: Mapping[str, TocNode]) -> Matched | None:
 
 
 def _measured(query: SearchTimeline) -> AbstractContextManager[None]:
-    return telemetry.measured("timeline.search", telemetry.SEARCH_SECONDS.labels(query.mode), "search", mode=query.mode)
+    seconds = telemetry.SEARCH_SECONDS.labels(query.mode)
+    return telemetry.measured("timeline.search", seconds, "search_memory", "", mode=query.mode, **search_of(query))
 
 
 async def _vector_of(gateway: Gateway, query: SearchTimeline) -> bytes | None:

@@ -63,6 +63,11 @@ class Caller(msgspec.Struct, kw_only=True):
         """Whose timeline they ask about. Raises Invalid, and Forbidden for one that the credential is not for."""
         return self.principal.scope(_named(self.headers, "x-namespace"), _named(self.headers, "x-user-id"))
 
+    @property
+    def traceparent(self) -> str:
+        """The trace that the caller is in, as the metadata says."""
+        return self.headers.get(b"traceparent", b"").decode("latin-1")[:64]
+
     async def ask(self, command: AnyCommand, request: bytes, *, part: int | None = None) -> Answer:
         """Send a command with all that the metadata says about it; its position goes back with the answer.
 
@@ -84,7 +89,7 @@ class Caller(msgspec.Struct, kw_only=True):
             "idempotency_key": key,
             "fingerprint": hashlib.blake2b(self.method.encode() + b"\n" + request, digest_size=16).hexdigest() if key else "",
             "correlation_id": _named(self.headers, "x-correlation-id") or "",
-            "traceparent": telemetry.traceparent_of() or self.headers.get(b"traceparent", b"").decode("latin-1")[:64],
+            "traceparent": telemetry.traceparent_of() or self.traceparent,
         }
 
     async def caught_up(self, seconds: float | None, projection: str = LOG) -> None:
@@ -106,8 +111,9 @@ async def answered(
     beside: tuple[tuple[str, str], ...] = ()
     try:
         caller = await admitted(gateway, context, method, permission)
-        async with asyncio.timeout(context.time_remaining()):
-            return await act(caller)
+        with telemetry.span("rpc.request", caller.traceparent, method=method):
+            async with asyncio.timeout(context.time_remaining()):
+                return await act(caller)
     except MemoryFault as fault:
         status = next((code for kind, code in CODES.items() if isinstance(fault, kind)), grpc.StatusCode.INTERNAL)
         detail = told(fault)

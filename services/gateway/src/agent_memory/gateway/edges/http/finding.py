@@ -5,10 +5,12 @@ from contextlib import AbstractContextManager
 
 from agent_memory.contracts.errors import Refused
 from agent_memory.contracts.queries import SearchMemories
+from agent_memory.gateway import remembering
 from agent_memory.gateway.edges.http import fields
 from agent_memory.gateway.edges.http.call import Call
 from agent_memory.gateway.gateway import Gateway
 from agent_memory.gateway.ports import Page
+from agent_memory.gateway.remembering import search_of
 from agent_memory.readmodels.standing import Scored
 from agent_memory.runtime import telemetry
 
@@ -37,6 +39,7 @@ async def found(gateway: Gateway, query: SearchMemories, *, optimize: bool = Fal
     """A page of memories, counted as accessed."""
     with measured(query):
         page = await gateway.memories.search(query, await vector_of(gateway, query, optimize=optimize))
+        remembering.found(len(page.hits))
     counted(gateway, query, page.hits)
     return page
 
@@ -44,7 +47,8 @@ async def found(gateway: Gateway, query: SearchMemories, *, optimize: bool = Fal
 def measured(query: SearchMemories) -> AbstractContextManager[None]:
     """Times a search by its mode."""
     mode = query.mode if query.text else "listing"
-    return telemetry.measured("memory.search", telemetry.SEARCH_SECONDS.labels(mode), "search", mode=mode)
+    seconds = telemetry.SEARCH_SECONDS.labels(mode)
+    return telemetry.measured("memory.search", seconds, "search_memory", "", mode=mode, **search_of(query))
 
 
 def counted(gateway: Gateway, query: SearchMemories, hits: Sequence[Scored]) -> None:

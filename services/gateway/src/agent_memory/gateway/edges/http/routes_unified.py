@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from agent_memory.contracts.queries import SearchMemories
 from agent_memory.contracts.streams import MEMORY_INDEX
+from agent_memory.gateway import remembering
 from agent_memory.gateway.edges.http import fields, responses
 from agent_memory.gateway.edges.http.body import decode
 from agent_memory.gateway.edges.http.call import Call, HttpRequest, opened
@@ -59,6 +60,7 @@ async def _searched(call: Call, query: SearchMemories, *, optimize: bool) -> Ans
     end, total = query.offset + query.limit, long_term.total + len(working.found)
     both = merged(placed(query, long_term.hits, now), working.found)[query.offset : end]
     counted(gateway, query, [hit for hit, is_working in both if not is_working])
+    remembering.found(len(both))
     following = end if both and end < total else None
     return Answered(responses.unified(both, total=total, next_offset=following, complete=working.complete))
 
