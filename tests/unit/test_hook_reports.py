@@ -79,6 +79,12 @@ def test_an_event_keeps_its_tool_its_folder_its_agent_and_its_time() -> None:
     assert (found.agent, found.timestamp_ms) == ("claude", NOW - 3_600_000)
 
 
+def test_the_use_of_a_tool_is_told_apart_from_its_result() -> None:
+    use, result = (the(hook_event_name=name, tool_use_id="t1", tool_input={"a": 1}) for name in ("PreToolUse", "PostToolUse"))
+    assert use.metadata == {"tool_use_id": "t1", "tool_phase": "use"}
+    assert result.metadata == {"tool_use_id": "t1", "tool_input": '{"a":1}'}
+
+
 @pytest.mark.parametrize("timestamp", [None, "", "yesterday", 2**63, True, [], "0001-01-01T00:00:00+23:00"])
 def test_a_time_that_is_none_is_now(timestamp: object) -> None:
     assert the(hook_event_name="Stop", timestamp=timestamp).timestamp_ms == NOW

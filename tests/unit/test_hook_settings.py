@@ -76,6 +76,9 @@ def test_installing_writes_the_settings_and_keeps_the_old_ones(tmp_path: Path) -
     assert json.loads(run("status", "--json", "--settings", str(file)))["hooks"] == list(dict.fromkeys(["Stop", *HOOKS]))
     run("uninstall", "claude-code", "--settings", str(file))
     assert json.loads(file.read_text()) == json.loads(before)
+    # Within one second, too.
+    assert before in [one.read_text() for one in tmp_path.glob("claude/*.bak")]
+    assert len(list(tmp_path.glob("claude/*.bak"))) == 2
 
 
 def test_settings_that_do_not_exist_are_made(tmp_path: Path) -> None:

@@ -43,6 +43,7 @@ def test_what_a_hook_recorded_is_known(recorded: TimelineEvent, told: TimelineEv
         (event("yes"), event("yes", kind="assistant_message")),
         (event("ok", kind="tool_result", tool_use_id="t1"), event("ok", kind="tool_result", tool_use_id="t2")),
         (event("", kind="session_end"), event("", kind="session_start")),
+        (event("{}", kind="tool_result", tool_use_id="t1", tool_phase="use"), event("ok", kind="tool_result", tool_use_id="t1")),
     ],
 )
 def test_what_nobody_recorded_is_not(recorded: TimelineEvent, told: TimelineEvent) -> None:

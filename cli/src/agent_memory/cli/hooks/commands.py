@@ -6,6 +6,7 @@ import shlex
 import shutil
 import sys
 import time
+from itertools import count
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -190,12 +191,18 @@ def _write(file: Path, text: str) -> None:
     fresh.write_text(text, encoding="utf-8")
     if file.exists():
         shutil.copymode(file, fresh)
-        backup = file.with_name(f"{file.name}.{time.strftime('%Y%m%d-%H%M%S')}.bak")
+        backup = _free(file.with_name(f"{file.name}.{time.strftime('%Y%m%d-%H%M%S')}"))
         shutil.copy2(file, backup)
         note(f"the settings from before are in {backup}")
     with fresh.open("rb") as opened:
         os.fsync(opened.fileno())
     os.replace(fresh, file)
+
+
+def _free(place: Path) -> Path:
+    """A name that begins so and that no earlier backup has."""
+    names = (place.with_name(f"{place.name}{f'-{number}' if number else ''}.bak") for number in count())
+    return next(name for name in names if not name.exists())
 
 
 def _text(settings: dict[str, Any]) -> str:

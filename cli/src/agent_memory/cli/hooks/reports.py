@@ -152,6 +152,9 @@ def _of_tool(value: object) -> str:
 def _metadata(kind: HookEventType, told: Mapping[str, Any]) -> dict[str, str]:
     known = {name: text for key, name in _PLAIN.items() if (text := _text(told.get(key)))}
     given = told.get("tool_input")
+    if kind is HookEventType.TOOL_USE:
+        # It has the id of its result, and is another event.
+        known["tool_phase"] = "use"
     if kind is HookEventType.TOOL_RESULT and given not in (None, "", {}, []):
         text = given if isinstance(given, str) else msgspec.json.encode(given).decode()
         known["tool_input"] = text if len(text) <= _LONGEST_INPUT else text[: _LONGEST_INPUT - 1] + "…"

@@ -35,7 +35,7 @@ class Recorded:
         for event in events:
             if event.event_type == "session_start":
                 self._started = True
-            elif event.event_type == "tool_result" and (call := event.metadata.get("tool_use_id")):
+            elif call := _result_of(event):
                 self._calls.add(call)
             else:
                 self._said[_words(event)].append(event.timestamp_ms)
@@ -44,7 +44,7 @@ class Recorded:
         """Whether one of them is this event; each is one event only, the one that is nearest in time of those that come first."""
         if event.event_type == "session_start":
             return self._started
-        if event.event_type == "tool_result" and event.metadata.get("tool_use_id") in self._calls:
+        if event.metadata.get("tool_use_id") in self._calls and event.event_type == "tool_result":
             return True
         times = self._said.get(_words(event))
         if not times:
@@ -62,6 +62,13 @@ def imported(event_id: str) -> bool:
         return UUID(event_id).version == 5
     except ValueError:
         return False
+
+
+def _result_of(event: Said) -> str | None:
+    """Id of the call whose result an event is."""
+    if event.event_type != "tool_result" or event.metadata.get("tool_phase") == "use":
+        return None
+    return event.metadata.get("tool_use_id")
 
 
 def _words(event: Said) -> tuple[str, str]:
