@@ -46,10 +46,10 @@ HEAD = """# Settings
 Made by `python docs/make_settings.py` from the code; not to be edited here. Each is an environment variable, or a line
 `NAME=value` of `.env` in the working directory of the process; the environment wins. `agent-memory config` shows what holds.
 
-Truth values are `1`, `true`, `t`, `yes`, `y`, `on` and `0`, `false`, `f`, `no`, `n`, `off`, in any case; lists and objects are JSON. An empty
-variable counts as unset, unless it is text. A value that cannot be used stops the start of every service, with the name of the
-variable and what would do. Variables not named here are ignored. 🔑 marks what is shown nowhere: neither in logs nor by
-`agent-memory config`; of addresses the password is left out.
+Truth values are `1`, `true`, `t`, `yes`, `y`, `on` and `0`, `false`, `f`, `no`, `n`, `off`, in any case; lists and
+objects are JSON. An empty variable counts as unset, unless it is text. A value that cannot be used stops the start of every
+service, with the name of the variable and what would do. Variables not named here are ignored. 🔑 marks what is
+shown nowhere: neither in logs nor by `agent-memory config`; of addresses the password is left out.
 
 *Origin*: `server` for what the Redis agent memory server reads too, with the same meaning; `own` for what is of this one alone.
 """
