@@ -33,7 +33,7 @@ def test_each_hook_is_an_event_of_its_kind(hook: HookEventType, event_type: Even
 
 def test_a_hook_keeps_its_moment_its_tool_its_metadata_and_its_agent() -> None:
     hook = (
-        HookEvent("session-1", HookEventType.TOOL_RESULT, "File contents")
+        HookEvent.new("session-1", HookEventType.TOOL_RESULT, "File contents")
         .with_tool_name("Read")
         .with_metadata({"file_path": "/src/main.rs", "tool_name": "another"})
         .with_timestamp(NOON)

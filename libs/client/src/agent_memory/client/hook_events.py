@@ -48,6 +48,11 @@ class HookEvent(msgspec.Struct, frozen=True):
     metadata: dict[str, str] = {}
     agent: str | None = None
 
+    @classmethod
+    def new(cls, session_id: str, event_type: HookEventType, content: str) -> Self:
+        """The same by the document's name."""
+        return cls(session_id, event_type, content)
+
     def with_timestamp(self, timestamp: datetime | int) -> Self:
         """The same at a moment (without a zone: local time), or at UTC milliseconds."""
         return msgspec.structs.replace(self, timestamp_ms=milliseconds_of(timestamp))
