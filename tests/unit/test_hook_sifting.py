@@ -52,6 +52,9 @@ def imported(timeline: SyncTimelineClient, *events: Event) -> None:
         (said("ok", kind="tool_result", tool_use_id="t1"), said("ok\n", AT + 10, "tool_result", tool_use_id="t1")),
         (said("ok", kind="tool_result", session="s:a7", tool_use_id="t1"), said("ok", AT, "tool_result", tool_use_id="t1")),
         (said("", AT + 10**8, "session_start"), said("", AT, "session_start", source="startup")),
+        (said("Why?"), said("Why?", AT + 29_000)),
+        (said("ok", kind="tool_result", tool_use_id="t1"), said("", AT + 60_000, "tool_result", tool_use_id="t1")),
+        (said("", AT - 10**8, "session_start"), said("", AT, "session_start", source="startup")),
     ],
 )
 def test_what_was_imported_is_not_told_again(timeline: SyncTimelineClient, told: Event, report: Event) -> None:

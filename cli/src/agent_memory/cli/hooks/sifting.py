@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from agent_memory.cli.loading.recorded import NEAR_MS, Recorded, imported
 from agent_memory.client.errors import Forbidden, InvalidRequest, RequestFailed
 from agent_memory.client.toc import Event, EventType
-from agent_memory.contracts.records import MAX_TIMESTAMP_MS
+from agent_memory.contracts.records import MAX_TIMESTAMP_MS, MIN_TIMESTAMP_MS
 
 if TYPE_CHECKING:
     from agent_memory.client.grpc_clients import SyncTimelineClient
 
-BEFORE_MS = 5_000
-"""How much earlier than a hook a transcript may date the last thing that it tells. What is later than that was not imported."""
+BEFORE_MS = 30_000
+"""How much earlier than a hook a transcript may date the last thing that it tells. Words of later than that were not imported."""
 _TOLD = frozenset({EventType.SESSION_START, EventType.USER_MESSAGE, EventType.ASSISTANT_MESSAGE, EventType.TOOL_RESULT})
 _AGAIN = frozenset({"resume", "compact"})
 _PAGE = 500
@@ -36,23 +36,24 @@ def fresh(events: list[Event], timeline: "SyncTimelineClient") -> list[Event]:
 
 
 def _known(session_id: str, told: list[Event], timeline: "SyncTimelineClient") -> Iterator[Event]:
-    starts = [event.timestamp_ms for event in told if event.event_type == EventType.SESSION_START]
-    others = [event for event in told if event.event_type != EventType.SESSION_START]
-    found = [one for start, end in _spans(others, NEAR_MS) for one in _imported(timeline, start, end, session_id)]
-    if starts:
+    later = [event for event in told if event.event_type != EventType.SESSION_START]
+    found = [one for start, end in _spans(later, NEAR_MS) for one in _imported(timeline, start, end, session_id)]
+    if len(later) < len(told):
         # The transcript begins with what was said first, however long that was after the start.
-        page = timeline.get_events(min(starts) - NEAR_MS, MAX_TIMESTAMP_MS, _FIRST, session_id=session_id)
+        page = timeline.get_events(MIN_TIMESTAMP_MS, MAX_TIMESTAMP_MS, _FIRST, session_id=session_id)
         found += [one for one in page.events if one.session_id == session_id and imported(one.event_id)]
     recorded = Recorded({one.event_id: one for one in found}.values())
-    last = max((one.timestamp_ms for one in found), default=None)
-    missing = []
-    for event in told:
-        # The same words said again after the import are another event.
-        if last is not None and event.timestamp_ms - BEFORE_MS <= last and recorded.has(event):
-            yield event
-        elif event.event_type == EventType.TOOL_RESULT:
-            missing.append(event)
+    last = max((one.timestamp_ms for one in found), default=MIN_TIMESTAMP_MS)
+    # The same words said again after the import are another event.
+    known = [event for event in told if (_is_named(event) or event.timestamp_ms - BEFORE_MS <= last) and recorded.has(event)]
+    yield from known
+    missing = [event for event in later if event.event_type == EventType.TOOL_RESULT and event not in known]
     yield from _of_sub_agents(session_id, missing, timeline)
+
+
+def _is_named(event: Event) -> bool:
+    """Whether it is told by something else than its words."""
+    return event.event_type == EventType.SESSION_START or "tool_use_id" in event.metadata
 
 
 def _of_sub_agents(session_id: str, results: list[Event], timeline: "SyncTimelineClient") -> Iterator[Event]:
