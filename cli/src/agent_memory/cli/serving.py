@@ -139,11 +139,11 @@ def _prepare(database_url: str) -> None:
     """Brings the database to the newest schema. Raises CommandError."""
     import psycopg  # noqa: PLC0415 (--help need not wait for it)
 
-    from agent_memory.embedded.prepare import prepare  # noqa: PLC0415
+    from agent_memory.embedded.prepare import CannotPrepare, prepare  # noqa: PLC0415
 
     try:
         prepare(database_url)
-    except psycopg.Error as error:
+    except (psycopg.Error, CannotPrepare) as error:
         raise CommandError(
             f"the database cannot be prepared: {' '.join(str(error).split())}", hint="DATABASE_URL names it"
         ) from None

@@ -16,12 +16,18 @@ MAKING = 0x616D2D6D616B65
 """The advisory lock, in the database `postgres`, of who makes a database ("am-make")."""
 
 
-def prepare(database_url: str) -> None:
-    """Makes and migrates the database; raises the driver's errors. Safe to call from several processes at once."""
+class CannotPrepare(Exception):
+    """The database is there, and this version cannot work with it."""
+
+
+def prepare(database_url: str) -> str:
+    """Makes and migrates the database. Safe to call from several processes at once. Returns the step at which it is, which may be a
+    newer one than this version's that it works with all the same. Raises the driver's errors, CannotPrepare.
+    """
     with made(database_url) as connection:
         if is_newest(connection):
-            return
-    migrate(database_url)
+            return last_step()
+    return migrate(database_url)
 
 
 def made(database_url: str) -> psycopg.Connection[tuple[object, ...]]:
@@ -59,14 +65,16 @@ def last_step() -> str:
     )
 
 
-def migrate(database_url: str) -> None:
-    """Applies every step that is missing; raises psycopg's error also where SQLAlchemy wrapped it."""
+def migrate(database_url: str) -> str:
+    """Applies every step that is missing, and returns at which it is; raises psycopg's error also where SQLAlchemy wrapped it."""
     from sqlalchemy.exc import DBAPIError  # noqa: PLC0415 - see is_newest
 
-    from agent_memory.migrations import upgrade  # noqa: PLC0415
+    from agent_memory.migrations import UnsupportedSchema, upgrade  # noqa: PLC0415
 
     try:
-        upgrade(database_url)
+        return upgrade(database_url)
+    except UnsupportedSchema as error:
+        raise CannotPrepare(str(error)) from error
     except DBAPIError as error:
         if isinstance(error.orig, psycopg.Error):
             raise error.orig from error
@@ -76,5 +84,5 @@ def migrate(database_url: str) -> None:
 if __name__ == "__main__":
     try:
         prepare(os.environ["DATABASE_URL"])
-    except psycopg.Error as error:
+    except (psycopg.Error, CannotPrepare) as error:
         sys.exit(f"the database cannot be prepared: {' '.join(str(error).split())}")

@@ -6,6 +6,7 @@ revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
+oldest = "0001"
 
 STATEMENTS = (
     # One row. Appending updates it, so writers queue on its row lock until they commit: positions are assigned in commit
