@@ -409,6 +409,15 @@ def test_the_summary_of_a_period_tells_what_happened_in_order_of_time_and_not_on
     assert draft.summary == f"The database moves to Frankfurt. {reads} {calls}."
 
 
+def test_a_period_tells_facts_before_praise_and_short_calls() -> None:
+    parts = [
+        child(1, {"parser": 1.0}, "Your parser is the best parser!", "We sold the parser to a bank on Monday and kept the source."),
+        child(2, {"parser": 1.0}, "Parser!", "I moved the parser to another server last week, and it is faster."),
+        child(3, {"parser": 1.0}, "Thanks for the parser!", "Our parser was shown to two more banks in the office in May."),
+    ]
+    assert draft_period(parts).summary == " ".join(part.bullets[1].text for part in parts)
+
+
 def test_a_period_whose_parts_have_no_bullets_begins_as_they_do() -> None:
     assert draft_period([child(1, {"tea": 1.0}), child(2, {})]).summary == "Part 1 begins well. Part 2 begins well."
 

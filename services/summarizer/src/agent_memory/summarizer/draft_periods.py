@@ -8,7 +8,7 @@ import msgspec
 
 from agent_memory.contracts.toc import Bullet
 from agent_memory.summarizer.draft_lines import lexicon, line_of, term
-from agent_memory.summarizer.draft_picks import factual, picked, shared
+from agent_memory.summarizer.draft_picks import picked, shared, standing
 from agent_memory.summarizer.draft_text import joined
 from agent_memory.summarizer.drafts import ChildDraft, PeriodDraft
 from agent_memory.summarizer.extractive import sentences
@@ -85,7 +85,10 @@ def _told(children: Sequence[ChildDraft], keywords: dict[str, float]) -> list[To
     for keyword, weight in keywords.items():
         for one in line_of(keyword, known).terms:
             tells[one] = max(tells[one], weight)
-    told = [math.fsum(tells[one] for one in line.terms) / (line.size + 6) ** 0.5 * factual(line, known) for line in lines]
+    told = [
+        math.fsum(tells[one] for one in line.terms) / (line.size + 6) ** 0.5 * standing(line, len(bullet.text), known)
+        for line, (_, bullet) in zip(lines, found, strict=True)
+    ]
     most = max(told, default=0.0) or 1.0
     events = max((children[at].events for at in heavy), default=1) or 1
     return [

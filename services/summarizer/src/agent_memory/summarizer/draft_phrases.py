@@ -134,7 +134,7 @@ class Tally:
         noun = self._noun[last] or self._proper[last]
         sure = 1.0 if noun > 0 else UNSURE_NAME[one] if noun == 0 else NO_NAME
         verb = not one and terms not in self._sure and self._look(terms).partition(" ")[0].endswith(("ed", "ing"))
-        return sure * NO_NAME if verb else sure
+        return sure * NO_NAME if verb or (one and last in self._known.faint) else sure
 
     def _look(self, terms: Terms) -> str:
         looks = self._looks[terms]

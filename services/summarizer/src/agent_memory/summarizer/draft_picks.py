@@ -3,8 +3,11 @@
 from collections.abc import Callable, Sequence
 
 from agent_memory.summarizer import draft_words
-from agent_memory.summarizer.draft_lines import Lexicon, Line
+from agent_memory.summarizer.draft_lines import Lexicon, Line, is_unspaced
 from agent_memory.summarizer.extractive import RELEVANCE
+
+SHORT, LONG = 45, 200
+"""Characters below which a sentence seldom stands for itself, and above which it makes no single point any more."""
 
 
 def picked(scores: Sequence[float], alike: Callable[[int, int], float], most: int) -> list[int]:
@@ -26,9 +29,12 @@ def shared(one: frozenset[str], other: frozenset[str]) -> float:
     return len(one & other) / min(len(one), len(other)) if one and other else 0.0
 
 
-def factual(line: Line, known: Lexicon) -> float:
-    """How much a sentence tells of what is or was, rather than that somebody likes, thanks, praises or urges."""
-    worth = 1.0
+def standing(line: Line, length: int, known: Lexicon) -> float:
+    """How well a sentence of so many characters stands for itself: whole, neither short nor long, and telling of what is or was
+    rather than that somebody thanks, praises or urges.
+    """
+    characters = length * 3 if is_unspaced(line.first[:1]) else length
+    worth = 0.7 if characters < SHORT else 0.85 if characters > LONG else 1.0
     if line.first in draft_words.LEANING:
         worth *= 0.7
     if line.first in known.polite:

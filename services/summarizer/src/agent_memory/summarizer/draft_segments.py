@@ -8,9 +8,9 @@ import msgspec
 from agent_memory.contracts.toc import Span
 from agent_memory.runtime.embed_vectors import Floats
 from agent_memory.summarizer import draft_words
-from agent_memory.summarizer.draft_lines import Lexicon, Line, is_unspaced, lexicon, line_of
+from agent_memory.summarizer.draft_lines import Lexicon, Line, lexicon, line_of
 from agent_memory.summarizer.draft_phrases import Tally
-from agent_memory.summarizer.draft_picks import factual, picked, shared
+from agent_memory.summarizer.draft_picks import LONG, picked, shared, standing
 from agent_memory.summarizer.draft_text import border, captions, clipped, joined, plain, readable, spans, speakers
 from agent_memory.summarizer.draft_topics import (
     CODE_ONLY,
@@ -22,8 +22,6 @@ from agent_memory.summarizer.draft_topics import (
 )
 from agent_memory.summarizer.drafts import DraftBullet, Quote, Said, SegmentDraft
 
-SHORT, LONG = 45, 200
-"""Characters below which a sentence seldom stands for itself, and above which it makes no single point any more."""
 TOGETHER = 160
 """Characters up to which a sentence is shown with the next one."""
 TOOL = 0.5
@@ -174,7 +172,9 @@ def _chosen(read: Read, tally: Tally) -> list[Chosen]:
     told = [math.fsum(map(tally.weight, one.line.terms)) / (one.line.size + 6) ** 0.5 for one in found]
     most = max(told, default=0.0) or 1.0
     scores = [
-        (TOLD * each / most + (1 - TOLD) * read.near[one.at]) * _standing(one, read.said[one.at], read.known)
+        (TOLD * each / most + (1 - TOLD) * read.near[one.at])
+        * standing(one.line, one.end - one.start, read.known)
+        * _trust(read.said[one.at])
         for one, each in zip(found, told, strict=True)
     ]
     alike = (read.vectors @ read.vectors.T).tolist() if read.vectors is not None else None
@@ -194,16 +194,6 @@ def _chosen(read: Read, tally: Tally) -> list[Chosen]:
             used.update((one.at, one.number) for one in group)
             chosen.append(Chosen(_bullet(group, read.said[found[at].at]), found[at], scores[at]))
     return chosen
-
-
-def _standing(one: Sentence, said: Said, known: Lexicon) -> float:
-    """How well a sentence stands for itself: whole before leaning, facts before politeness, told before quoted."""
-    length = one.end - one.start
-    if not is_unspaced(one.line.first[:1]):
-        length_worth = 0.7 if length < SHORT else 0.85 if length > LONG else 1.0
-    else:
-        length_worth = 0.7 if length * 3 < SHORT else 0.85 if length * 3 > LONG else 1.0
-    return length_worth * _trust(said) * factual(one.line, known)
 
 
 def _with_neighbours(one: Sentence, read: Read) -> list[Sentence]:
