@@ -138,6 +138,8 @@ async def test_resources_and_prompts_begin_with_what_is_remembered(stack: Stack,
         assert [message["content"] for message in session["messages"]] == [text for _, text in TALK]
         with pytest.raises(McpError, match="there is no node toc:week:1999-W01"):
             await client.read("memory://timeline/toc:week:1999-W01")
+        with pytest.raises(McpError, match="there is no session nobody here"):
+            await client.read("memory://session/nobody")
 
         recalled = await client.prompt("recall", query="When does the season begin?", session_id="s/1")
         assert recalled[:2] == TALK[:2]
@@ -152,6 +154,8 @@ async def test_resources_and_prompts_begin_with_what_is_remembered(stack: Stack,
         assert f"- {segment['bullets'][0]['text']} [{segment['bullets'][0]['grip_ids'][0]}" in text
         with pytest.raises(McpError, match="say 2026-W05"):
             await client.prompt("summarise-week", week="last")
+        with pytest.raises(McpError, match="nothing is recorded of the week 1999-W01 here"):
+            await client.prompt("summarise-week", week="1999-W01")
 
 
 @pytest.mark.parametrize(("make", "transport"), BOTH)

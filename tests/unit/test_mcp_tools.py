@@ -1,9 +1,12 @@
 """The tools' names, parameters and answers, against those of the server whose saved calls must go on working."""
 
+import logging
 from typing import Any
 
 import pytest
+from fastmcp.exceptions import PromptError
 
+from agent_memory.mcp.app import create_server
 from agent_memory.mcp.catalogue import TOOLS
 from agent_memory.mcp.domain import Misused
 from agent_memory.mcp.tools import arguments_of, schema_of, tool_of
@@ -156,3 +159,17 @@ def test_what_does_not_fit_is_told_with_its_place_and_what_would(
         arguments_of(SPECS[name].takes, arguments)
     assert told in str(refusal.value)
     assert would in str(refusal.value)
+
+
+async def test_prompts_take_texts_as_they_stand_and_tell_what_is_missing() -> None:
+    server = create_server(lambda: pytest.fail("not called"), "")
+    recall = await server.get_prompt("recall")
+    assert recall is not None
+    assert [(one.name, one.description, one.required) for one in recall.arguments or ()] == [
+        ("query", "What to answer.", True),
+        ("session_id", "A conversation to put in as well.", False),
+    ]
+    for given in ({}, {"query": ""}):
+        with pytest.raises(PromptError, match="`query` is missing: What to answer") as refusal:
+            await recall.render(given)
+        assert refusal.value.log_level == logging.INFO, "what a client did wrong is no error of this program"

@@ -26,6 +26,12 @@ def week_node(week: str, today: date) -> str:
     return f"toc:week:{said[1]}-W{int(said[2]):02}"
 
 
+def nothing_said(node_id: str) -> str:
+    """What is told where a week holds nothing."""
+    week = node_id.removeprefix("toc:week:")
+    return f"nothing is recorded of the week {week} here: name another; browse_timeline shows what there is"
+
+
 def week_prompt(week: TocNode, days: Sequence[tuple[TocNode, Sequence[TocNode]]]) -> str:
     """What a model is asked about a week, with its days and what was said in them."""
     lines = [_ASKED, "", f"# {week.title} ({week.node_id})", *_about(week)]

@@ -1,17 +1,19 @@
 """What clients show for choosing: parts of the memory as resources, and prompts that begin with what is remembered."""
 
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
-from typing import Annotated
+from typing import Any
 
 import msgspec
 from fastmcp import FastMCP
 from fastmcp.exceptions import FastMCPError, PromptError, ResourceError
-from fastmcp.prompts import Message
-from pydantic import Field
+from fastmcp.prompts import Message, Prompt, PromptResult
+from fastmcp.prompts.base import PromptArgument
+from pydantic import PrivateAttr
 
-from agent_memory.client import MemoryClientError
+from agent_memory.client import MemoryClientError, NotFound
 from agent_memory.client.toc import TocNode
 from agent_memory.mcp import arguments, handlers, handlers_timeline, outlines
 from agent_memory.mcp.calls import Call
@@ -34,7 +36,10 @@ def add_resources(server: FastMCP, open_call: OpenCall, address: str) -> None:
 
     async def session(id: str) -> str:
         async with _told(ResourceError, address):
-            return _json(await handlers.get_working_memory(open_call(), arguments.GetWorkingMemory(session_id=id)))
+            found = await handlers.get_working_memory(open_call(), arguments.GetWorkingMemory(session_id=id))
+            if found.unsaved:
+                raise NotFound(f"there is no session {id} here", status=404)
+            return _json(found)
 
     async def years() -> str:
         return await timeline()
@@ -62,28 +67,58 @@ def add_resources(server: FastMCP, open_call: OpenCall, address: str) -> None:
 def add_prompts(server: FastMCP, open_call: OpenCall, address: str) -> None:
     """The prompts of a server."""
 
-    async def recall(
-        query: Annotated[str, Field(description="What to answer.")],
-        session_id: Annotated[str, Field(description="A conversation to put in as well.")] = "",
-    ) -> list[Message]:
-        given = arguments.MemoryPrompt(query=query, session_id=session_id or None)
-        async with _told(PromptError, address):
-            made = await handlers.memory_prompt(open_call(), given)
+    async def recall(given: Mapping[str, str]) -> list[Message]:
+        asked = arguments.MemoryPrompt(query=given["query"], session_id=given.get("session_id") or None)
+        made = await handlers.memory_prompt(open_call(), asked)
         return [Message(one["content"]["text"], "assistant" if one["role"] == "assistant" else "user") for one in made.messages]
 
-    async def summarise_week(
-        week: Annotated[str, Field(description="Such as 2026-W05; this week when left out.")] = "",
-    ) -> list[Message]:
-        call = open_call()
-        async with _told(PromptError, address):
-            node_id = outlines.week_node(week, datetime.now(UTC).date())
+    async def summarise_week(given: Mapping[str, str]) -> list[Message]:
+        call, node_id = open_call(), outlines.week_node(given.get("week", ""), datetime.now(UTC).date())
+        try:
             found = await handlers_timeline.browse_timeline(call, arguments.BrowseTimeline(node_id=node_id))
-            days = [await _with_segments(call, day) for day in found.children]
+        except NotFound:
+            raise Misused(outlines.nothing_said(node_id)) from None
+        days = [await _with_segments(call, day) for day in found.children]
         assert found.node is not None  # a node that is not there is an error
         return [Message(outlines.week_prompt(found.node, days))]
 
-    server.prompt(name="recall", description="A question, with everything that is remembered about it.")(recall)
-    server.prompt(name="summarise-week", description="Summarise what was talked about and decided in a week.")(summarise_week)
+    for make, name, description, takes in (
+        (
+            recall,
+            "recall",
+            "A question, with everything that is remembered about it.",
+            {"query": ("What to answer.", True), "session_id": ("A conversation to put in as well.", False)},
+        ),
+        (
+            summarise_week,
+            "summarise-week",
+            "Summarise what was talked about and decided in a week.",
+            {"week": ("Such as 2026-W05; this week when left out.", False)},
+        ),
+    ):
+        prompt = RememberingPrompt(
+            name=name,
+            description=description,
+            arguments=[PromptArgument(name=one, description=says, required=needed) for one, (says, needed) in takes.items()],
+        )
+        prompt._make, prompt._server = make, address
+        server.add_prompt(prompt)
+
+
+class RememberingPrompt(Prompt):
+    """A prompt whose arguments are texts as they stand, and whose failures say what to do."""
+
+    _make: Callable[[Mapping[str, str]], Awaitable[list[Message]]] = PrivateAttr()
+    _server: str = PrivateAttr()
+
+    async def render(self, arguments: dict[str, Any] | None = None) -> PromptResult:
+        """Raises PromptError, whose text says what to do."""
+        given = {name: value for name, value in (arguments or {}).items() if isinstance(value, str)}
+        async with _told(PromptError, self._server):
+            for one in self.arguments or ():
+                if one.required and not given.get(one.name):
+                    raise Misused(f"`{one.name}` is missing: {one.description}")
+            return PromptResult(await self._make(given))
 
 
 def _json(answer: msgspec.Struct) -> str:
@@ -101,6 +136,6 @@ async def _told(kind: type[FastMCPError], address: str) -> AsyncIterator[None]:
     try:
         yield
     except Misused as error:
-        raise kind(str(error)) from None
+        raise kind(str(error), log_level=logging.INFO) from None
     except MemoryClientError as error:
-        raise kind(advice(error, address)) from None
+        raise kind(advice(error, address), log_level=logging.INFO) from None
