@@ -146,7 +146,7 @@ def rebuild(place: Library, turn: Turn) -> Run:
     assert place.site.stack is not None
     site, where = place.site, Reach(database_url=place.database_url, redis_url=place.site.stack.redis_url)
     cpu, own, busy = site.cpu(), time.process_time(), processes.busy_seconds()
-    done = asyncio.run(rebuilt(where, UTC_ALWAYS, since_ms=None, dry_run=False))
+    done = asyncio.run(rebuilt(where, UTC_ALWAYS, since=None, dry_run=False))
     spent = {name: one - cpu[name] for name, one in site.cpu().items()} | {"(rebuild)": time.process_time() - own}
     run = Run(
         seconds=done.seconds,

@@ -1,24 +1,31 @@
 """The table of contents anew from the log: the same, without a failed read, whatever happens meanwhile."""
 
 from collections.abc import AsyncIterator, Sequence
+from datetime import date
 
 import pytest
 from redis.asyncio import Redis
 
+from agent_memory.cli.invariants.system import opened
+from agent_memory.cli.reach import Servers
+from agent_memory.cli.rebuild_toc import rebuilt
+from agent_memory.contracts.commands import RecordEvents
 from agent_memory.contracts.envelope import EventEnvelope
 from agent_memory.contracts.errors import Conflict
 from agent_memory.contracts.events import NodeRevised
-from agent_memory.contracts.records import Scope
+from agent_memory.contracts.records import Scope, TimelineEvent
 from agent_memory.contracts.streams import node_stream
 from agent_memory.contracts.toc import Revision
 from agent_memory.readmodels import contents, due
-from agent_memory.readmodels.contents import UTC_ALWAYS, zones_of
+from agent_memory.readmodels.contents import UTC_ALWAYS, zones_held, zones_of
 from agent_memory.readmodels.contents_keeping import Keeping
 from agent_memory.readmodels.contents_reads import TableOfContents
 from agent_memory.readmodels.contents_rebuild import compare, rebuild, replay
+from agent_memory.rollup.app import agree_on_zones
 from agent_memory.rollup.domain import Delays
 from agent_memory.rollup.handlers import KeepContents
 from support.logged import MadeUpLog
+from support.small_system import SmallSystem
 
 HOUR = 3_600_000
 JANUARY_30 = 1_769_731_200_000
@@ -115,9 +122,29 @@ async def test_days_begin_elsewhere_after_a_rebuild_in_another_zone(redis: Redis
     async for _ in rebuild(redis, log, zones):
         pass
     assert (await contents.generations(redis)).zones == zones.name
+    assert await zones_held(redis) == zones
     day = await TableOfContents(redis, zones).node(Scope(), "toc:day:2026-01-30")
     assert day is not None
     assert (day.events, day.start_time_ms) == (22, JANUARY_30 - 13 * HOUR)
+
+
+async def test_the_command_has_the_zones_of_the_live_one_whatever_is_set_where_it_is_typed(
+    database_url: str, redis_url: str
+) -> None:
+    zones = zones_of("UTC", {"acme": "Pacific/Auckland"})
+    system, acme = SmallSystem(database_url, redis_url, zones=zones), Scope(tenant="acme")
+    late = TimelineEvent(event_id="e", session_id="s", timestamp_ms=JANUARY_30 + 20 * HOUR, text="It is tomorrow there.")
+    await system.send(RecordEvents(events=[late]), scope=acme)
+    await system.catch_up()
+    await agree_on_zones(system.redis, system.log, zones)
+    where = Servers(database_url=database_url, redis_url=redis_url)
+    preview = await rebuilt(where, UTC_ALWAYS, since=None, dry_run=True)
+    read = [(await rebuilt(where, UTC_ALWAYS, since=since, dry_run=False)).events for since in (None, date(2026, 1, 30))]
+    nodes = [await TableOfContents(system.redis, zones).node(acme, f"toc:day:2026-01-{day}") for day in (30, 31)]
+    async with opened(database_url, redis_url) as seen:
+        assert seen.zones == zones
+    await system.close()
+    assert (preview.same, read, nodes[0], nodes[1] and nodes[1].events) == (True, [1, 1], None, 1)
 
 
 async def test_after_a_rebuild_every_node_is_looked_at_for_it_may_be_another(redis: Redis, log: Log) -> None:

@@ -20,7 +20,7 @@ from agent_memory.contracts.records import to_milliseconds
 from agent_memory.eventlog.connect import Connections
 from agent_memory.eventlog.reader import LogReader
 from agent_memory.readmodels import contents
-from agent_memory.readmodels.contents import Zoned, zones_of
+from agent_memory.readmodels.contents import Zoned, zones_held, zones_of
 from agent_memory.readmodels.contents_rebuild import Rebuilding, compare, rebuild, replay
 from agent_memory.runtime.broker import connect_redis
 from agent_memory.runtime.settings import load
@@ -45,13 +45,13 @@ def rebuild_toc(
     """Build the table of contents anew from the log, with the summaries that are recorded there; no model is asked.
 
     The next one is made beside the live one and swapped in: readers notice nothing. With --from-date, events from that day on are
-    taken into the live one again, which mends what is missing.
+    taken into the live one again, which mends what is missing. Days begin where they do in the live one.
     """
     day = day_of(from_date)
     settings = load(os.environ)
-    zones = zones_of(settings.timeline_timezone, settings.timeline_timezones)
+    otherwise = zones_of(settings.timeline_timezone, settings.timeline_timezones)
     try:
-        done = asyncio.run(rebuilt(servers(os.environ), zones, since_ms=_since(day, zones), dry_run=dry_run))
+        done = asyncio.run(rebuilt(servers(os.environ), otherwise, since=day, dry_run=dry_run))
     except Conflict as error:
         raise CommandError(error.detail, hint="wait until it is done") from error
     if as_json:
@@ -63,12 +63,17 @@ def rebuild_toc(
         print("the table of contents is what the log says" if done.same else "the table of contents is not what the log says")
 
 
-async def rebuilt(where: Servers, zones: Zoned, *, since_ms: int | None, dry_run: bool) -> RebuiltContents:
-    """Does it, with a progress bar on standard error. Raises Conflict when somebody else does, Unavailable."""
+async def rebuilt(where: Servers, otherwise: Zoned, *, since: date | None, dry_run: bool) -> RebuiltContents:
+    """Does it, with a progress bar on standard error. `otherwise`: the time zones of a live one that does not say its own.
+
+    Raises Conflict when somebody else does, Unavailable.
+    """
     redis, connections = connect_redis(where.redis_url), Connections(where.database_url, size=2)
     began, last, same = time.monotonic(), Rebuilding(position=0, head=0), None
     log = LogReader(connections)
     try:
+        zones = await zones_held(redis) or otherwise
+        since_ms = _since(since, zones)
         before = await contents.digest(redis)
         steps: AsyncIterator[Rebuilding | tuple[str, str]]
         if dry_run:

@@ -11,7 +11,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from agent_memory.contracts.errors import Unavailable
-from agent_memory.readmodels.contents import UTC_ALWAYS, Zoned
+from agent_memory.readmodels.contents import UTC_ALWAYS, Zoned, zones_held
 
 Connection = AsyncConnection[TupleRow]
 
@@ -45,7 +45,10 @@ async def opened(
     settle_seconds: float = SETTLE_SECONDS,
     zones: Zoned = UTC_ALWAYS,
 ) -> AsyncIterator[System]:
-    """Connections to all servers, closed at the end. Raises Unavailable naming the one that does not answer."""
+    """Connections to all servers, closed at the end. `zones`: those of a table of contents that does not say its own.
+
+    Raises Unavailable naming the server that does not answer.
+    """
     redis = Redis.from_url(redis_url, protocol=2, socket_connect_timeout=3)
     apart = views_url not in ("", redis_url)
     views = Redis.from_url(views_url, protocol=2, socket_connect_timeout=3) if apart else redis
@@ -64,7 +67,7 @@ async def opened(
                     head=head,
                     messages_too=messages_too,
                     settle_seconds=settle_seconds,
-                    zones=zones,
+                    zones=await zones_held(redis) or zones,
                 )
     except (RedisError, OSError) as error:
         raise Unavailable(f"Redis does not answer: {error}") from error

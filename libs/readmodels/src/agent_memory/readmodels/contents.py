@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 PREFIX = "am:toc:"
 GENERATIONS = "am:toc:generations"
+SAID = "said"
+"""Its field that names the time zones (`Zoned.said`)."""
 REV = b"rev"
 
 _STEP = (Path(__file__).parent / "lua" / "toc_session.lua").read_text()
@@ -162,6 +164,11 @@ class Zoned(msgspec.Struct, frozen=True):
         """Stands for all of them."""
         return digest_of([str(self.default), sorted((tenant, str(zone)) for tenant, zone in self.by_tenant.items())])
 
+    @property
+    def said(self) -> bytes:
+        """All of them by their names; `zones_held` reads it."""
+        return msgspec.json.encode([str(self.default), {tenant: str(zone) for tenant, zone in self.by_tenant.items()}])
+
 
 UTC_ALWAYS = Zoned()
 
@@ -169,6 +176,12 @@ UTC_ALWAYS = Zoned()
 def zones_of(default: str, by_tenant: Mapping[str, str]) -> Zoned:
     """Time zones by their names. Raises ZoneInfoNotFoundError for one that is none."""
     return Zoned(_zone(default), {tenant: _zone(name) for tenant, name in by_tenant.items()})
+
+
+async def zones_held(redis: "Redis") -> Zoned | None:
+    """The zones that the live one was made with, whatever is set where this is asked; None where nobody has said."""
+    said = await cast(Awaitable[bytes | None], redis.hget(GENERATIONS, SAID))
+    return None if said is None else zones_of(*msgspec.json.decode(said, type=tuple[str, dict[str, str]]))
 
 
 def _zone(name: str) -> tzinfo:

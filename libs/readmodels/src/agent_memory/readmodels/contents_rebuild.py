@@ -30,7 +30,7 @@ redis.call('HSET', KEYS[1], 'last', last + 1)
 return last + 1
 """
 _SWAP = """
-redis.call('HSET', KEYS[1], 'live', ARGV[1], 'zones', ARGV[2])
+redis.call('HSET', KEYS[1], 'live', ARGV[1], 'zones', ARGV[2], 'said', ARGV[3])
 redis.call('HDEL', KEYS[1], 'building')
 """
 
@@ -67,7 +67,7 @@ async def rebuild(redis: "Redis", log: Log, zones: Zoned, *, batch: int = BATCH)
             async for step in _filled(redis, log, zones, number, size=batch):
                 yield step
                 await renew()
-            await redis.eval(_SWAP, 1, GENERATIONS, number, zones.name)
+            await redis.eval(_SWAP, 1, GENERATIONS, number, zones.name, zones.said)
         except BaseException:
             await asyncio.shield(_abandon(redis, number))
             raise

@@ -10,7 +10,7 @@ from agent_memory.contracts.errors import Conflict
 from agent_memory.contracts.streams import CONTENTS, EVENTS
 from agent_memory.eventlog.connect import Connections
 from agent_memory.eventlog.reader import LogReader
-from agent_memory.readmodels.contents import GENERATIONS, Zoned, generations, zones_of
+from agent_memory.readmodels.contents import GENERATIONS, SAID, Zoned, generations, zones_of
 from agent_memory.readmodels.contents_rebuild import rebuild
 from agent_memory.readmodels.progress import Ledger
 from agent_memory.rollup.domain import Delays
@@ -60,6 +60,7 @@ async def serve(settings: Settings, own: RollupSettings = DEFAULTS) -> None:
 async def agree_on_zones(redis: Redis, log: LogReader, zones: Zoned) -> None:
     """The table of contents is built anew when days begin at another time than when it was made."""
     if await redis.hsetnx(GENERATIONS, "zones", zones.name) or (await generations(redis)).zones == zones.name:
+        await redis.hset(GENERATIONS, SAID, zones.said)
         return
     structlog.get_logger(SERVICE).warning("the table of contents is built anew: its time zones have changed")
     with suppress(Conflict):
