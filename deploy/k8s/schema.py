@@ -22,6 +22,7 @@ MAYBE_NAME: Schema = {"type": "string", "pattern": "^([a-z0-9]([-a-z0-9.]*[a-z0-
 TEXTS: Schema = {"type": "object", "additionalProperties": TEXT}
 AMOUNT: Schema = {"type": "string", "pattern": "^[0-9.]+(m|Ki|Mi|Gi|Ti)?$"}
 PORT: Schema = {"type": "integer", "minimum": 1, "maximum": 65535}
+PERCENT: Schema = {"type": "integer", "minimum": 1, "maximum": 100}
 PEERS: Schema = {
     "type": "array",
     "items": {
@@ -63,29 +64,27 @@ def schema() -> Schema:
         by=one_of("none", "cpu", "lag"),
         min=whole(0),
         max=whole(1),
-        cpu={"type": "integer", "minimum": 1, "maximum": 100},
+        cpu=PERCENT,
         streams={"type": "array", "items": stream},
         lagCount=whole(1),
         activationLagCount=whole(0),
     )
-    service = table(
-        enabled=YES,
-        kind=one_of("gateway", "worker", "embeddings", "ops"),
-        replicas=whole(0),
-        servers=YES,
-        models=YES,
-        embeds=YES,
-        settings=reference["settings"],
-        autoscaling=scaling,
-        resources=reference["resources"],
-        graceSeconds=whole(5),
-        nodeSelector=TEXTS,
-        tolerations={"type": "array", "items": {"type": "object"}},
-        affinity={"type": "object"},
-        priorityClassName=TEXT,
-        podAnnotations=TEXTS,
-        podLabels=reference["labels"],
-    )
+    running: dict[str, Schema] = {
+        "enabled": YES,
+        "replicas": whole(0),
+        "settings": reference["settings"],
+        "resources": reference["resources"],
+        "graceSeconds": whole(5),
+        "nodeSelector": TEXTS,
+        "tolerations": {"type": "array", "items": {"type": "object"}},
+        "affinity": {"type": "object"},
+        "priorityClassName": TEXT,
+        "podAnnotations": TEXTS,
+        "podLabels": reference["labels"],
+    }
+    kinds = one_of("gateway", "worker", "embeddings", "ops")
+    service = table(**running, kind=kinds, servers=YES, models=YES, embeds=YES, autoscaling=scaling)
+    by_cpu = table(by=one_of("none", "cpu"), min=whole(1), max=whole(1), cpu=PERCENT)
     server = {
         "bundled": YES,
         "existingSecret": NAME,
@@ -135,7 +134,7 @@ def schema() -> Schema:
             ),
             serviceDefaults=reference["service"],
             services=table(**dict.fromkeys(services, reference["service"])),
-            mcp=table(enabled=YES, settings=reference["settings"], resources=reference["resources"]),
+            mcp=table(**running, mode=one_of("sidecar", "standalone"), autoscaling=by_cpu),
             grpc=table(tlsSecret=MAYBE_NAME),
             ingress=table(
                 enabled=YES,
@@ -144,6 +143,7 @@ def schema() -> Schema:
                 tlsSecret=MAYBE_NAME,
                 annotations=TEXTS,
                 grpc=table(enabled=YES, host=NAME, annotations=TEXTS),
+                mcp=table(host=MAYBE_NAME, annotations=TEXTS),
             ),
             networkPolicy=table(
                 enabled=YES,

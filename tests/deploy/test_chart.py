@@ -25,6 +25,7 @@ from support.charted import (
     OPEN,
     PROVIDER,
     SETS,
+    STANDALONE,
     Object,
     component,
     environment,
@@ -80,6 +81,10 @@ def test_every_service_of_the_stack_has_a_deployment_with_its_image() -> None:
         ({**EXTERNAL, "auth": {"mode": "oauth2"}}, "OAUTH2_ISSUER_URL"),
         ({**EXTERNAL, "services": {"ingest": {"autoscaling": {"by": "lag"}}}}, "redis.address"),
         ({**BUNDLED, "services": {"gateway": {"autoscaling": {"by": "lag"}}}}, "whose lag"),
+        ({**STANDALONE, "settings": {"OAUTH2_ISSUER_URL": "https://issuer.example/", "OAUTH2_AUDIENCE": "*"}}, "another service"),
+        ({**EXTERNAL, "mcp": {"enabled": True, "mode": "beside"}}, "mode"),
+        ({**EXTERNAL, "mcp": {"enabled": True, "autoscaling": {"by": "lag"}}}, "by"),
+        ({**EXTERNAL, "services": {"mcp": {"enabled": True}}}, "mcp"),
         ({**EXTERNAL, "monitoring": {"serviceMonitor": True}}, "monitoring.tokenSecret"),
         ({**EXTERNAL, "ingress": {"enabled": True, "tlsSecret": ""}}, "ingress.tlsSecret"),
         ({**EXTERNAL, "replicaCount": 3}, "replicaCount"),
@@ -220,14 +225,20 @@ def test_a_scaler_and_a_number_of_replicas_never_contradict_each_other() -> None
     assert set(scaled) | fixed == set(kind(objects, "Deployment"))
 
 
-def test_mcp_runs_beside_the_gateway_and_is_reached_by_the_same_name() -> None:
-    objects = rendered(EVERYTHING)
-    _, mcp = kind(objects, "Deployment")["gateway"]["spec"]["template"]["spec"]["containers"]
-    assert (mcp["name"], environment(mcp)["AGENT_MEMORY_URL"]["value"]) == ("mcp", "http://127.0.0.1:8000")
-    assert environment(mcp)["MCP_PORT"]["value"] == str(mcp["ports"][0]["containerPort"]) == "9000"
-    assert 9000 in {port["port"] for port in kind(objects, "Service")["gateway"]["spec"]["ports"]}
-    paths = [path["path"] for path in kind(objects, "Ingress")["am-agent-memory"]["spec"]["rules"][0]["http"]["paths"]]
-    assert paths == ["/mcp", "/"]
+@pytest.mark.parametrize("values", [EVERYTHING, STANDALONE], ids=["sidecar", "standalone"])
+def test_every_port_with_metrics_is_looked_at_by_one_monitor(values: Object) -> None:
+    objects = rendered(values)
+    looked = [
+        (component(service), endpoint["port"])
+        for monitor in objects
+        if monitor["kind"] == "ServiceMonitor"
+        for service in objects
+        if service["kind"] == "Service"
+        and monitor["spec"]["selector"]["matchLabels"].items() <= service["metadata"]["labels"].items()
+        for endpoint in monitor["spec"]["endpoints"]
+    ]
+    background = {service.name for service in SERVICES} - {"gateway"}
+    assert sorted(looked) == sorted([("gateway", "http"), ("mcp", "metrics"), *((name, "metrics") for name in background)])
 
 
 def test_without_the_local_model_nobody_is_sent_to_it() -> None:

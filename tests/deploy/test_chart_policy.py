@@ -7,7 +7,7 @@ import pytest
 
 from agent_memory.embedded.processes import STOP_SECONDS
 from agent_memory.mcp import serving
-from support.charted import BUNDLED, EVERYTHING, EXTERNAL, SETS, Object, component, environment, kind, pods, rendered
+from support.charted import BUNDLED, EVERYTHING, EXTERNAL, SETS, STANDALONE, Object, component, environment, kind, pods, rendered
 
 EVERY_POD = [pytest.param(one, id=f"{name}-{one[0]}") for name, values in SETS.items() for one in pods(rendered(values))]
 BACKGROUND = {"ingest", "indexer", "summarizer", "rollup", "compactor", "scheduler"}
@@ -50,15 +50,17 @@ def test_accounts_carry_no_token_and_selectors_find_their_own_pods_alone(name: s
     objects = rendered(SETS[name])
     assert [one for one in objects if one["kind"] == "ServiceAccount" and one["automountServiceAccountToken"] is not False] == []
     found = [(pod, labels) for pod, labels, _ in pods(objects)]
+    beside = {"am-agent-memory-mcp"} - {pod for pod, _ in found}
     for one in objects:
         selector: Any = one.get("spec", {}).get("selector") or {}
         if one["kind"] in ("Deployment", "StatefulSet", "PodDisruptionBudget", "Service"):
             wanted = selector.get("matchLabels", selector)
-            assert {pod for pod, labels in found if wanted.items() <= labels.items()} == {one["metadata"]["name"]}
+            own = "am-agent-memory-gateway" if one["metadata"]["name"] in beside else one["metadata"]["name"]
+            assert {pod for pod, labels in found if wanted.items() <= labels.items()} == {own}
 
 
 def test_a_pod_gets_the_time_to_stop_that_its_service_takes() -> None:
-    for name, deployment in kind(rendered(EXTERNAL), "Deployment").items():
+    for name, deployment in kind(rendered(STANDALONE), "Deployment").items():
         spec = deployment["spec"]["template"]["spec"]
         begun = 5 if "lifecycle" in spec["containers"][0] else 0
         leaving = int(environment(spec["containers"][0]).get("DRAIN_SECONDS", {"value": "0"})["value"])
@@ -73,12 +75,12 @@ def test_a_gateway_answers_while_mcp_beside_it_finishes() -> None:
 
 
 def test_replicas_are_spread_and_budgets_let_nodes_be_drained() -> None:
-    objects = rendered(EXTERNAL)
+    objects = rendered(STANDALONE)
     for deployment in kind(objects, "Deployment").values():
         spread = deployment["spec"]["template"]["spec"]["topologySpreadConstraints"]
         assert {each["topologyKey"] for each in spread} == {"kubernetes.io/hostname", "topology.kubernetes.io/zone"}
     budgets = kind(objects, "PodDisruptionBudget")
-    assert set(budgets) == {*BACKGROUND, "gateway", "embeddings"}
+    assert set(budgets) == {*BACKGROUND, "gateway", "mcp", "embeddings"}
     assert {budget["spec"]["maxUnavailable"] for budget in budgets.values()} == {1}
 
 
@@ -106,33 +108,55 @@ def ports_between(objects: list[Object], source: Object, target: Object) -> set[
     return out & set(allowed("ingress", target, source, "from"))
 
 
-def test_only_those_who_must_may_talk_to_each_other() -> None:
-    objects = rendered(BUNDLED)
+def talks(objects: list[Object]) -> dict[tuple[str, str], set[Any]]:
+    """Which ports of whom each part may call."""
     labels = {found["app.kubernetes.io/component"]: found for _, found, _ in pods(objects)}
-    talks = {
+    return {
         (source, target): ports
         for source in labels
         for target in labels
         if (ports := ports_between(objects, labels[source], labels[target]))
     }
+
+
+def test_only_those_who_must_may_talk_to_each_other() -> None:
     users = {*BACKGROUND, "gateway", "ops", "migrate"}
     expected = {(user, server): {port} for user in users for server, port in (("postgres", 5432), ("redis", 6379))}
     expected |= {(user, "embeddings"): {8080} for user in ("gateway", "indexer", "summarizer", "ops")}
     expected |= {(user, "gateway"): {"http", "grpc"} for user in ("ops", "test")}
-    assert talks == expected
+    assert talks(rendered(BUNDLED)) == expected
+    beside = {**BUNDLED, "mcp": {"enabled": True}}
+    assert talks(rendered(beside)) == expected | {(user, "gateway"): {"http", "grpc", "mcp"} for user in ("ops", "test")}
+    alone = {("mcp", "gateway"): {"http"}, **{(user, "mcp"): {"mcp"} for user in ("ops", "test")}}
+    assert talks(rendered(STANDALONE)) == expected | alone
+
+
+@pytest.mark.parametrize(("mode", "pod"), [("sidecar", "gateway"), ("standalone", "mcp")])
+def test_mcp_is_called_by_whoever_may_call_the_gateway_and_looked_at_by_prometheus(mode: str, pod: str) -> None:
+    objects = rendered({**BUNDLED, "mcp": {"enabled": True, "mode": mode}})
+    (labels,) = [found for _, found, _ in pods(objects) if found["app.kubernetes.io/component"] == pod]
+    callers = {
+        (peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"], port["port"])
+        for one in objects
+        if one["kind"] == "NetworkPolicy" and selects(one["spec"]["podSelector"], labels)
+        for rule in one["spec"].get("ingress", ())
+        for peer in rule["from"]
+        if "namespaceSelector" in peer
+        for port in rule["ports"]
+        if port["port"] in ("mcp", 9100)
+    }
+    assert callers == {("ingress-nginx", "mcp"), ("monitoring", 9100)}
 
 
 def test_a_backup_reaches_postgres_and_nothing_else() -> None:
     objects = rendered(EVERYTHING)
-    labels = {found["app.kubernetes.io/component"]: found for _, found, _ in pods(objects)}
-    talks = {target: ports for target in labels if (ports := ports_between(objects, labels["backup"], labels[target]))}
-    assert talks == {"postgres": {5432}}
-    assert not [source for source in labels if ports_between(objects, labels[source], labels["backup"])]
+    found = talks(objects)
+    assert {target: ports for (source, target), ports in found.items() if source == "backup"} == {"postgres": {5432}}
+    assert not [source for source, target in found if target == "backup"]
 
 
-def test_nobody_reaches_the_internet_but_those_who_ask_models() -> None:
-    objects = rendered(EVERYTHING)
-    outside = {
+def who_reaches_the_internet(objects: list[Object]) -> set[str]:
+    return {
         labels["app.kubernetes.io/component"]
         for _, labels, _ in pods(objects)
         for one in objects
@@ -140,6 +164,18 @@ def test_nobody_reaches_the_internet_but_those_who_ask_models() -> None:
         for rule in one["spec"].get("egress", ())
         if any(peer.get("ipBlock", {}).get("cidr") == "0.0.0.0/0" for peer in rule["to"])
     }
+
+
+def test_nobody_reaches_the_internet_but_those_who_ask_models() -> None:
+    objects = rendered(EVERYTHING)
+    outside = who_reaches_the_internet(objects)
     assert outside == {"gateway", "indexer", "summarizer", "rollup", "compactor", "ops"}
     keys = {component(one) for one in objects if one["kind"] == "Deployment" and "envFrom" in str(one)}
     assert keys == outside
+
+
+def test_whoever_checks_the_tokens_of_an_issuer_can_fetch_its_keys() -> None:
+    quiet = {**STANDALONE, "services": {"gateway": {"models": False}}}
+    assert {"gateway", "mcp"} <= who_reaches_the_internet(rendered(quiet))
+    by_token = {**quiet, "auth": {"mode": "token"}}
+    assert not {"gateway", "mcp"} & who_reaches_the_internet(rendered(by_token))

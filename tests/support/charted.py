@@ -22,7 +22,7 @@ EVERYTHING: Object = {
     "settings": {"LOG_LEVEL": "DEBUG", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector.telemetry:4318"},
     "models": {"existingSecret": "agent-memory-models"},
     "backup": {"enabled": True, "storage": "50Gi", "storageClass": "slow"},
-    "mcp": {"enabled": True, "settings": {"MCP_RESOURCE_URL": "https://memory.example/mcp"}},
+    "mcp": {"enabled": True, "settings": {"DEFAULT_MCP_NAMESPACE": "work"}},
     "grpc": {"tlsSecret": "grpc-tls"},
     "ingress": {"enabled": True, "annotations": {"cert-manager.io/cluster-issuer": "ca"}},
     "networkPolicy": {
@@ -57,12 +57,27 @@ PROVIDER: Object = {
     "services": {"embeddings": {"enabled": False}, "ops": {"enabled": False}, "rollup": {"autoscaling": {"by": "lag"}}},
     "podDisruptionBudget": {"enabled": False},
 }
+STANDALONE: Object = {
+    **BUNDLED,
+    "settings": {"OAUTH2_ISSUER_URL": "https://issuer.example/", "OAUTH2_AUDIENCE": "memory"},
+    "auth": {"mode": "oauth2"},
+    "mcp": {"enabled": True, "mode": "standalone", "nodeSelector": {"disk": "none"}, "settings": {"LOG_LEVEL": "DEBUG"}},
+    "ingress": {"enabled": True, "mcp": {"host": "mcp.memory.example"}},
+    "monitoring": {"serviceMonitor": True, "tokenSecret": "metrics-token"},
+}
 OPEN: Object = {
     "auth": {"mode": "disabled", "allowOpen": True},
     "networkPolicy": {"enabled": False},
     "migrations": {"enabled": False},
 }
-SETS = {"external": EXTERNAL, "bundled": BUNDLED, "everything": EVERYTHING, "provider": PROVIDER, "open": OPEN}
+SETS = {
+    "external": EXTERNAL,
+    "bundled": BUNDLED,
+    "everything": EVERYTHING,
+    "provider": PROVIDER,
+    "standalone": STANDALONE,
+    "open": OPEN,
+}
 
 
 def made() -> ModuleType:

@@ -18,13 +18,27 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version }}
 {{- end -}}
 
-{{/* Every service with its defaults filled in, as JSON. */}}
+{{/* Every service that has a deployment, with its defaults filled in, as JSON. */}}
 {{- define "am.services" -}}
 {{- $found := dict -}}
 {{- range $name, $service := .Values.services -}}
 {{- $_ := set $found $name (mergeOverwrite (deepCopy $.Values.serviceDefaults) $service) -}}
 {{- end -}}
+{{- if eq (include "am.mcpForm" .) "standalone" -}}
+{{- $_ := set $found "mcp" (include "am.mcp" . | fromJson) -}}
+{{- end -}}
 {{- $found | toJson -}}
+{{- end -}}
+
+{{/* Where MCP runs: sidecar, standalone, or empty for nowhere. */}}
+{{- define "am.mcpForm" -}}
+{{- if .Values.mcp.enabled }}{{ .Values.mcp.mode }}{{ end -}}
+{{- end -}}
+
+{{/* MCP as a service with its defaults filled in, as JSON. It asks the gateway and nobody else. */}}
+{{- define "am.mcp" -}}
+{{- $own := dict "kind" "mcp" "servers" false "models" false "embeds" false -}}
+{{- mergeOverwrite (deepCopy .Values.serviceDefaults) (omit .Values.mcp "mode") $own | toJson -}}
 {{- end -}}
 
 {{/* Image of a service. Takes root and name. */}}
@@ -75,6 +89,11 @@ capabilities: {drop: [ALL]}
 {{- end }}
 {{- end -}}
 
+{{/* Where the gateway answers within the cluster. */}}
+{{- define "am.gatewayUrl" -}}
+http://{{ include "am.fullname" . }}-gateway:8000
+{{- end -}}
+
 {{/* What a service is told. Takes root, name and service. */}}
 {{- define "am.environment" -}}
 {{- $values := .root.Values -}}
@@ -100,8 +119,21 @@ capabilities: {drop: [ALL]}
 {{- if $values.grpc.tlsSecret -}}
 {{- $told = merge $told (dict "GRPC_TLS_CERT_FILE" "/tls/tls.crt" "GRPC_TLS_KEY_FILE" "/tls/tls.key") -}}
 {{- end -}}
+{{- else if eq $kind "mcp" -}}
+{{- $beside := eq (include "am.mcpForm" .root) "sidecar" -}}
+{{- $told = dict "HOST" "0.0.0.0" "METRICS_PORT" "9100" "MCP_HOST" "0.0.0.0" "MCP_PORT" "9000" "AUTH_MODE" $values.auth.mode -}}
+{{- $_ := set $told "AGENT_MEMORY_URL" (ternary "http://127.0.0.1:8000" (include "am.gatewayUrl" .root) $beside) -}}
+{{- if eq $values.auth.mode "disabled" -}}
+{{- $_ := set $told "ALLOW_OPEN" "true" -}}
+{{- else if and (eq $values.auth.mode "oauth2") (eq ($values.settings.OAUTH2_AUDIENCE | toString) "*") -}}
+{{- fail "mcp.enabled with settings.OAUTH2_AUDIENCE=*: a token that was made for another service must not be passed on; name the audience" -}}
+{{- end -}}
+{{- if $values.ingress.enabled -}}
+{{- /* TLS ends at the ingress, so a request does not tell by which URL it came. */ -}}
+{{- $_ := set $told "MCP_RESOURCE_URL" (printf "https://%s" (default $values.ingress.host $values.ingress.mcp.host)) -}}
+{{- end -}}
 {{- else if eq $kind "ops" -}}
-{{- $_ := set $told "AGENT_MEMORY_URL" (printf "http://%s-gateway:8000" (include "am.fullname" .root)) -}}
+{{- $_ := set $told "AGENT_MEMORY_URL" (include "am.gatewayUrl" .root) -}}
 {{- end -}}
 {{- if and (index (include "am.services" .root | fromJson) "embeddings").enabled (or .service.models .service.embeds) -}}
 {{- $url := printf "http://%s-embeddings:8080/v1" (include "am.fullname" .root) -}}
@@ -127,9 +159,9 @@ startupProbe: {exec: {command: [agent-memory, version]}, timeoutSeconds: 30, fai
 livenessProbe: {exec: {command: ["true"]}, periodSeconds: 30}
 readinessProbe: {exec: {command: ["true"]}, periodSeconds: 30}
 {{- else }}
-{{- $port := get (dict "gateway" "http" "worker" "metrics" "embeddings" "http") . }}
-{{- $live := get (dict "gateway" "/health" "worker" "/live" "embeddings" "/health") . }}
-{{- $ready := get (dict "gateway" "/ready" "worker" "/ready" "embeddings" "/health") . }}
+{{- $port := get (dict "gateway" "http" "worker" "metrics" "mcp" "metrics" "embeddings" "http") . }}
+{{- $live := get (dict "gateway" "/health" "worker" "/live" "mcp" "/live" "embeddings" "/health") . }}
+{{- $ready := get (dict "gateway" "/ready" "worker" "/ready" "mcp" "/ready" "embeddings" "/health") . }}
 startupProbe: {httpGet: {path: {{ $live }}, port: {{ $port }}}, periodSeconds: 2, timeoutSeconds: 3, failureThreshold: 60}
 livenessProbe: {httpGet: {path: {{ $live }}, port: {{ $port }}}, periodSeconds: 10, timeoutSeconds: 5, failureThreshold: 6}
 readinessProbe: {httpGet: {path: {{ $ready }}, port: {{ $port }}}, periodSeconds: 5, timeoutSeconds: 4, failureThreshold: 2}
