@@ -58,8 +58,16 @@ INDEXES: dict[str, Kind] = {MEMORY_INDEX: "memory", TIMELINE_INDEX: "timeline", 
 class SmallSystem:
     """Ingest, every projection and their stores. `redis` and `connections` are open for tests that break things."""
 
-    def __init__(self, database_url: str, redis_url: str, *, zones: Zoned = UTC_ALWAYS, sequence: int = 1_000) -> None:
-        """`sequence`: after which its commands are numbered."""
+    def __init__(
+        self,
+        database_url: str,
+        redis_url: str,
+        *,
+        zones: Zoned = UTC_ALWAYS,
+        sequence: int = 1_000,
+        known: frozenset[str] | None = None,
+    ) -> None:
+        """`sequence`: after which its commands are numbered; `known`: the types of events that its projections have heard of."""
         self.database_url, self.redis_url, self.zones = database_url, redis_url, zones
         self.connections = Connections(database_url)
         self.log = HistoryReader(self.connections)
@@ -71,6 +79,7 @@ class SmallSystem:
         self.since: int | None = None
         """How far back the index of the timeline reaches, UTC milliseconds."""
         self._sequence = sequence
+        self._known = known
         self.runners = self._runners()
 
     def indexing(self, kind: Kind) -> Indexing:
@@ -138,6 +147,7 @@ class SmallSystem:
                 log=self.log,
                 ledger=Ledger(self.redis, name),
                 redis=self.redis,
+                known=self._known,
             )
             for name, types, apply in kept
         ]

@@ -31,8 +31,7 @@ def decode_event(type_: str, data: bytes | msgspec.Raw) -> AnyEvent:
     """The event of a stored row, whatever version it was written in. Raises NeedsUpgrade when it was a newer one than this."""
     try:
         if type_ in UPCASTERS:
-            current: AnyEvent = msgspec.convert(upcast(decode_json(data)), AnyEvent)
-            return current
+            data = encode(upcast(decode_json(data)))  # by way of JSON, because parts of events stay raw
         return _decode_current.decode(data)
     except msgspec.ValidationError as error:
         raise NeedsUpgrade(
