@@ -19,10 +19,13 @@ from schema import schema
 HERE = Path(__file__).parent
 CHART = HERE / "chart"
 NAMESPACE = "agent-memory"
-PLAIN: dict[str, Any] = {"networkPolicy": {"enabled": False}}
+MCP: dict[str, Any] = {"mcp": {"enabled": True, "mode": "standalone"}}
+"""By itself, so that an overlay can leave it out, or have more of it, as of any other service."""
+PLAIN: dict[str, Any] = {**MCP, "networkPolicy": {"enabled": False}}
 """The base has no policies: they must name where Postgres and Redis are, which only an overlay knows."""
-SERVERS: dict[str, Any] = {"postgres": {"bundled": True}, "redis": {"bundled": True}}
+SERVERS: dict[str, Any] = {**MCP, "postgres": {"bundled": True}, "redis": {"bundled": True}}
 OUTSIDE: dict[str, Any] = {
+    **MCP,
     "ingress": {"enabled": True},
     "networkPolicy": {
         server: {"peers": [{"ipBlock": {"cidr": cidr}}]}

@@ -8,6 +8,7 @@ import kubernetes_validate
 import pytest
 import yaml
 
+from agent_memory.mcp.challenges import WELL_KNOWN
 from support.charted import K8S, Object, environment, kind, pods
 
 WITHOUT = shutil.which("kubectl") is None
@@ -48,9 +49,10 @@ def test_dev_is_one_of_everything_with_servers_and_generated_secrets(tmp_path: P
         for each in environment(spec["containers"][0]).values():
             if "secretKeyRef" in each.get("valueFrom", {}):
                 assert each["valueFrom"]["secretKeyRef"]["name"] in secrets
-    (gateway,) = kind(objects, "Deployment")["gateway"]["spec"]["template"]["spec"]["containers"]
-    told = environment(gateway)
-    assert (told["AUTH_MODE"]["value"], told["ALLOW_OPEN"]["value"]) == ("disabled", "true")
+    for door in ("gateway", "mcp"):
+        (container,) = kind(objects, "Deployment")[door]["spec"]["template"]["spec"]["containers"]
+        told = environment(container)
+        assert (told["AUTH_MODE"]["value"], told["ALLOW_OPEN"]["value"]) == ("disabled", "true")
 
 
 @needs_kubectl
@@ -62,4 +64,9 @@ def test_prod_has_spares_doors_policies_and_no_servers(tmp_path: Path) -> None:
     assert {name for name, one in deployments.items() if one["spec"].get("replicas", 1) > 1} | scaled == set(deployments) - {"ops"}
     assert {one["spec"]["tls"][0]["secretName"] for one in kind(objects, "Ingress").values()} == {"agent-memory-tls"}
     assert kind(objects, "NetworkPolicy")
-    assert environment(deployments["gateway"]["spec"]["template"]["spec"]["containers"][0])["AUTH_MODE"]["value"] == "token"
+    gateway, mcp = (environment(deployments[name]["spec"]["template"]["spec"]["containers"][0]) for name in ("gateway", "mcp"))
+    assert gateway["AUTH_MODE"]["value"] == mcp["AUTH_MODE"]["value"] == "token"
+    (rule,) = kind(objects, "Ingress")["agent-memory"]["spec"]["rules"]
+    assert mcp["MCP_RESOURCE_URL"]["value"] == f"https://{rule['host']}"
+    led = [path["path"] for path in rule["http"]["paths"] if path["backend"]["service"]["name"] == "agent-memory-mcp"]
+    assert led == ["/mcp", WELL_KNOWN]
