@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from agent_memory.runtime import telemetry
-from support.charted import K8S
+from support.charted import EVERYTHING, K8S, rendered
 from support.composed import ROOT
 
 FILES = K8S / "chart" / "files"
@@ -79,6 +79,15 @@ def test_a_query_is_understood_and_asks_for_what_exists(query: str, text: str) -
         compared = set(re.findall(r"[{,]\s*(\w+)\s*[=!]~?\"", query))
         assert grouped | compared <= known
         assert set(re.findall(r"\{\{ ?(\w+) ?\}\}", text)) <= known
+
+
+def test_labels_of_a_metric_hold_where_whoever_collects_it_has_the_same_for_the_target() -> None:
+    of_targets = {"namespace", "service", "pod", "container", "endpoint", "job", "instance"}
+    assert of_targets & set().union(*SERIES.values()) == {"service", "job"}
+    monitors = [one for one in rendered(EVERYTHING) if one["kind"] == "ServiceMonitor"]
+    assert {endpoint.get("honorLabels") for one in monitors for endpoint in one["spec"]["endpoints"]} == {True}
+    jobs = yaml.safe_load((ROOT / "deploy" / "compose" / "prometheus.yaml").read_text())["scrape_configs"]
+    assert {job["job_name"] for job in jobs if job.get("honor_labels")} == {"gateway", "services"}
 
 
 def test_every_metric_is_set_somewhere_and_shown_on_some_dashboard() -> None:

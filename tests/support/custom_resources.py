@@ -37,7 +37,14 @@ SPECS: dict[str, Schema] = {
         "selector endpoints",
         selector=exact("matchLabels", matchLabels=TEXTS),
         endpoints=listed(
-            exact("port", port=TEXT, path=TEXT, interval=TEXT, authorization=exact("credentials", credentials=SECRET_KEY))
+            exact(
+                "port",
+                port=TEXT,
+                path=TEXT,
+                honorLabels={"type": "boolean"},
+                interval=TEXT,
+                authorization=exact("credentials", credentials=SECRET_KEY),
+            )
         ),
     ),
     "monitoring.coreos.com/v1/PrometheusRule": exact("groups", groups=listed(exact("name rules", name=TEXT, rules=listed(RULE)))),
