@@ -5,10 +5,13 @@ import pytest
 from agent_memory.contracts.codec import encode
 from agent_memory.contracts.streams import DEAD_LETTERS, EVENTS, PROJECTIONS, checkpoint_key
 from agent_memory.readmodels.progress import Ledger
+from agent_memory.runtime import projection
 from agent_memory.runtime.broker import Entry, ensure_group
 from agent_memory.runtime.projection import as_ranges
 from support.controls import wait_until
 from support.projecting import NAME, Bench
+
+NEVER = 3_600_000
 
 
 @pytest.fixture
@@ -149,6 +152,54 @@ async def test_events_of_a_replica_that_died_are_taken_over(bench):
                 return (await bench.redis.xpending(EVENTS, NAME))["pending"] == 0
 
             await wait_until(nothing_pending, "nobody holds anything")
+
+
+async def published(bench, count):
+    """Events on the bus, before anybody reads it: a sweep that found it empty would read the log."""
+    await bench.append(count)
+
+    async def there():
+        return await bench.redis.xlen(EVENTS) == count
+
+    await wait_until(there, "they are on the bus")
+
+
+async def test_what_a_replica_that_lives_has_in_hand_is_not_done_beside_it(bench, monkeypatch):
+    async def looks():
+        return int((await bench.redis.info("commandstats")).get("cmdstat_xinfo|consumers", {"calls": 0})["calls"])
+
+    bench.gate.clear()
+    async with bench.relaying():
+        await published(bench, 1)
+        async with (
+            bench.consuming(bench.runner(), claim_after_ms=NEVER),
+            bench.consuming(bench.runner(), "two", claim_after_ms=NEVER),
+        ):
+            await wait_until(lambda: bench.begun, "the event is in hand")
+            monkeypatch.setattr(projection, "SWEEP_SECONDS", 0.05)
+            monkeypatch.setattr(projection, "PATIENCE_SECONDS", 0.1)
+            before = await looks()
+
+            async def looked():
+                return await looks() > before + 10
+
+            await wait_until(looked, "it was looked at again and again")
+            assert bench.begun == [1]
+            bench.gate.set()
+            await bench.reached(1)
+
+
+async def test_what_a_replica_has_in_hand_for_too_long_is_done_by_another(bench, monkeypatch):
+    bench.gate.clear()
+    async with bench.relaying():
+        await published(bench, 1)
+        async with bench.consuming(bench.runner(), claim_after_ms=NEVER):
+            await wait_until(lambda: bench.begun, "the event is in hand")
+            monkeypatch.setattr(projection, "LONGEST_IN_HAND_SECONDS", 0.2)
+            monkeypatch.setattr(projection, "PATIENCE_SECONDS", 0.1)
+            await wait_until(lambda: bench.begun == [1, 1], "somebody does it, too")
+            bench.gate.set()
+            await bench.reached(1)
 
 
 async def test_a_message_that_nobody_survives_is_given_up(bench):

@@ -27,7 +27,9 @@ NAME = "contents"
 
 
 class Bench:
-    """`applied`: the positions, in the order they were applied in; `fails`: what applying one of them raises."""
+    """`applied`: the positions, in the order they were applied in; `begun`: those that somebody began with, which takes until the
+    `gate` is open; `fails`: what applying one of them raises.
+    """
 
     def __init__(self, database_url: str, redis_url: str) -> None:
         self.database_url, self.redis_url = database_url, redis_url
@@ -38,6 +40,9 @@ class Bench:
         self.ledger = Ledger(self.redis, NAME)
         self.version = 0
         self.applied: list[int] = []
+        self.begun: list[int] = []
+        self.gate = asyncio.Event()
+        self.gate.set()
         self.fails: dict[int, Exception] = {}
         self.away = False
 
@@ -54,6 +59,8 @@ class Bench:
         """Notes the positions, or raises what was asked for."""
         if self.away:
             raise Unavailable("the provider is away")
+        self.begun += [event.position for event in batch]
+        await self.gate.wait()
         for event in batch:
             if event.position in self.fails:
                 raise self.fails[event.position]
@@ -77,10 +84,10 @@ class Bench:
                 await task
 
     @asynccontextmanager
-    async def consuming(self, runner: Runner, name: str = "one") -> AsyncIterator[None]:
+    async def consuming(self, runner: Runner, name: str = "one", *, claim_after_ms: int = 300) -> AsyncIterator[None]:
         """A replica at work, under a name of its own."""
         broker = make_broker(Settings(redis_url=self.redis_url))
-        subscribe(broker, EVENTS, NAME, name, runner.handle, batch=10, claim_after_ms=300)
+        subscribe(broker, EVENTS, NAME, name, runner.handle, batch=10, claim_after_ms=claim_after_ms)
         sweep = asyncio.create_task(runner.sweep())
         await broker.start()
         try:

@@ -16,7 +16,7 @@ from typing import Protocol
 import msgspec
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from agent_memory.contracts.codec import decode_envelope, encode, known_types
 from agent_memory.contracts.envelope import EventEnvelope
@@ -34,6 +34,8 @@ ATTEMPTS = 3
 CRASHING_DELIVERIES = 5
 SWEEP_SECONDS = 1.0
 PATIENCE_SECONDS = 2.0
+HEARD_SECONDS = 2.0
+LONGEST_IN_HAND_SECONDS = 30.0
 CATCH_UP = 500
 LOOK_AGAIN_SECONDS = 10.0
 FIRST_PAUSE_SECONDS = 0.1
@@ -266,7 +268,7 @@ class Runner:
             self._stuck = (checkpoint, now)
             if not await self._bus_starts_after(checkpoint):
                 return
-        elif now - self._stuck[1] < PATIENCE_SECONDS:
+        elif now - self._stuck[1] < PATIENCE_SECONDS or await self._is_in_hand(checkpoint + 1):
             return
         if not await self._redis.set(f"am:sweeper:{name}", "1", nx=True, px=5000):
             return
@@ -274,6 +276,19 @@ class Runner:
             await self.catch_up(head)
         finally:
             await self._redis.delete(f"am:sweeper:{name}")
+
+    async def _is_in_hand(self, position: int) -> bool:
+        """Whether a replica that lives took this event from the bus lately: done beside that one, it would be embedded twice."""
+        name, id_ = self.projection.name, f"{position}-0"
+        try:
+            held = await self._redis.xpending_range(EVENTS, name, min=id_, max=id_, count=1)
+            if not held or held[0]["time_since_delivered"] > LONGEST_IN_HAND_SECONDS * 1000:
+                return False
+            replicas = await self._redis.xinfo_consumers(EVENTS, name)
+        except ResponseError:
+            return False
+        # Every replica asks for what others left twice a second, also while it works.
+        return any(one["name"] == held[0]["consumer"] and one["idle"] < HEARD_SECONDS * 1000 for one in replicas)
 
     async def _bus_starts_after(self, checkpoint: int) -> bool:
         """Whether the next event is not on the bus any more (trimmed, flushed), so that waiting for it is no use."""
