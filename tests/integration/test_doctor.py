@@ -11,8 +11,11 @@ from pathlib import Path
 import pytest
 
 from agent_memory.contracts.commands import RecordEvents
-from agent_memory.contracts.records import TimelineEvent
+from agent_memory.contracts.records import Scope, TimelineEvent
 from agent_memory.contracts.streams import COMMANDS, DEAD_LETTERS, INGEST_GROUP, PROJECTIONS, heartbeat_key, waiting_key
+from agent_memory.eventlog.rows import Batch, NewEvent
+from agent_memory.eventlog.store import EventStore
+from agent_memory.readmodels.progress import Ledger
 from agent_memory.runtime.dead_letters import DeadLetter, bury
 from support.servers import stack_environment, temporary_home
 from support.small_system import SmallSystem
@@ -111,3 +114,14 @@ async def test_events_that_wait_for_an_upgrade_are_in_flight_and_a_warning_that_
     [contents] = [view for view in json.loads(said.stdout)["condition"]["views"] if view["projection"] == "contents"]
     assert (contents["lag"], contents["in_flight"]) == (0, 1)
     assert "contents: 1 events of a newer version wait for an upgraded replica of rollup" in said.stdout
+
+
+async def test_a_log_that_a_newer_version_wrote_to_is_left_to_the_doctor_of_that_version(system: SmallSystem) -> None:
+    newer = NewEvent(stream="thought/1", version=1, type="ThoughtRecorded", scope=Scope(), data=b'{"type":"ThoughtRecorded"}')
+    await EventStore(system.connections).append(Batch(events=[newer]), 1)
+    said = await told(**here(system))
+    assert said.returncode == 1
+    assert "ThoughtRecorded was written by a newer version" in said.stderr
+    assert "Traceback" not in said.stderr
+    await system.catch_up()
+    assert [await Ledger(system.redis, name).waiting() for name in PROJECTIONS] == [[2]] * len(PROJECTIONS)

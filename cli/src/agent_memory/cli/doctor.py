@@ -13,8 +13,9 @@ from agent_memory.cli.invariants.checks import check_all
 from agent_memory.cli.invariants.condition import Condition, condition, waited
 from agent_memory.cli.invariants.results import Result
 from agent_memory.cli.invariants.system import opened
-from agent_memory.cli.output import console, note
+from agent_memory.cli.output import CommandError, console, note
 from agent_memory.cli.reach import Servers, servers
+from agent_memory.contracts.errors import NeedsUpgrade
 from agent_memory.readmodels.contents import Zoned, zones_of
 from agent_memory.runtime.settings import load
 
@@ -42,7 +43,10 @@ def doctor(
     settings = load(os.environ)
     zones = zones_of(settings.timeline_timezone, settings.timeline_timezones)
     messages_too = settings.index_all_messages_in_long_term_memory
-    found = asyncio.run(_examine(servers(os.environ), quick=quick, wait=wait, messages_too=messages_too, zones=zones))
+    try:
+        found = asyncio.run(_examine(servers(os.environ), quick=quick, wait=wait, messages_too=messages_too, zones=zones))
+    except NeedsUpgrade as error:
+        raise CommandError(error.detail, hint="use this command of the newest version that has written to this log") from None
     if as_json_:
         print(as_json(found))
     else:
