@@ -10,7 +10,7 @@ from agent_memory.contracts.errors import Conflict, Refused
 from agent_memory.contracts.records import Scope
 from agent_memory.eventlog.completions import CompletionStore
 from agent_memory.readmodels import contents, generations
-from support.bundles import ANNA, BEN, STRANGER, filled, given, message, record, said, taken
+from support.bundles import ANNA, BEN, STRANGER, filled, given, message, record, said, sealed, taken
 from support.more_redis import one_more_redis
 from support.servers import Servers, fresh_database
 from support.small_system import SmallSystem
@@ -229,4 +229,17 @@ async def test_a_bundle_that_is_not_whole_is_refused_and_nothing_is_written(
     lines = harm((await taken(source)).splitlines(keepends=True))
     with pytest.raises(Refused, match=why):
         await given(target, b"".join(lines))
+    assert await target.log.head() == 0
+
+
+async def test_a_bundle_whose_seal_is_right_and_whose_events_are_of_no_known_type_is_refused(
+    source: SmallSystem, target: SmallSystem
+) -> None:
+    lines = [msgspec.json.decode(line) for line in (await taken(source)).splitlines()]
+    recorded = next(line for line in lines if line.get("type") == "EventRecorded")
+    recorded["type"] = "EventOfTomorrow"
+    with pytest.raises(
+        Refused, match="an event EventOfTomorrow that is not known here: it holds EventRecorded; nothing was imported"
+    ):
+        await given(target, sealed(lines[:-1]))
     assert await target.log.head() == 0

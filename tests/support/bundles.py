@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from agent_memory.contracts.bundles import Restored
+from agent_memory.contracts.bundles import Content, Manifest, Restored, Writer
 from agent_memory.contracts.commands import (
     AppendMessages,
     ChangeTask,
@@ -98,3 +98,11 @@ async def given(
 async def _flow(pieces: Sequence[bytes]) -> AsyncIterator[bytes]:
     for piece in pieces:
         yield piece
+
+
+def sealed(lines: Sequence[object]) -> bytes:
+    """A bundle of these lines, with the seal that belongs to them, as somebody makes it who means harm."""
+    writer = Writer()
+    return b"".join(
+        [*(writer.line(msgspec.json.decode(msgspec.json.encode(line), type=Manifest | Content)) for line in lines), writer.seal()]
+    )

@@ -94,7 +94,7 @@ def checked(name: str, path: Path, bar: Meter) -> Bundle:
     except OSError as error:
         raise CommandError(f"{name} cannot be read: {error.strerror or error}") from None
     except Refused as error:
-        raise CommandError(f"{name}: {error.detail}", hint="export it again") from None
+        raise CommandError(f"{name}: {error.detail}", hint="export it again" if reader.manifest else "") from None
     return Bundle(
         name=name,
         path=path,

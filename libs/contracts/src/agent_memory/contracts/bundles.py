@@ -219,7 +219,8 @@ class Reader:
         if manifest.format != FORMAT:
             raise self.refused("this is no bundle")
         if manifest.version != VERSION:
-            raise self.refused(f"the bundle is of format version {manifest.version}, and {VERSION} is what can be read here")
+            here = f"{VERSION} is what can be read here: it needs another version of agent-memory"
+            raise self.refused(f"the bundle is of format version {manifest.version}, and {here}")
         self.manifest = manifest
 
     def _close(self, seal: Seal) -> None:

@@ -23,6 +23,7 @@ from agent_memory.contracts.errors import NeedsUpgrade
 from agent_memory.contracts.events import EventRecorded
 from agent_memory.contracts.records import Scope
 from agent_memory.contracts.streams import memory_stream, owner_of, session_stream
+from agent_memory.contracts.upcasters import UPCASTERS
 from agent_memory.eventlog.store import NUL
 
 CHUNK_ROWS = 5_000
@@ -104,6 +105,9 @@ class Staging:
             event, cause = decode_event(line.type, line.data), _cause(line.metadata).causation_id
         except (NeedsUpgrade, msgspec.MsgspecError) as error:
             raise self.reader.refused(f"an event {line.type} that is not known here: {error}") from None
+        if line.type not in UPCASTERS and line.type != type(event).__name__:
+            # Who reads the log chooses by the type of the row: nobody would take this one, and all would wait for it.
+            raise self.reader.refused(f"an event {line.type} that is not known here: it holds {type(event).__name__}")
         said = event.event if isinstance(event, EventRecorded) else None
         home = session_stream(scope, said.session_id) if said else f"{stream.partition('/')[0]}/{scope.path}/"
         if stream != home if said else stream.startswith(("session/", "toc/")) and not stream.startswith(home):
