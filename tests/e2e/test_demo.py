@@ -182,6 +182,8 @@ async def test_the_client_reads_what_it_wrote_through_every_door(stack: Stack) -
         appended = await memory.append_messages("s/1 ł", [{"role": "assistant", "content": "sails"}])
         session = await memory.get_working_memory("s/1 ł", min_position=appended.position)
         assert [message.content for message in session.messages] == ["A ferry", "sails"]
+        years = await memory.get_toc_root(min_position=appended.position)
+        assert [year.event_count for year in years] == [1, 1]
         assert session.messages[0].created_at.microsecond == 123_456
         assert (await memory.list_sessions()).sessions == ["s/1 ł"]
         assert (await memory.put_working_memory("s2", {"data": {"a": 1}})).data == {"a": 1}

@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -18,6 +19,15 @@ from support.servers import stack_environment, temporary_home
 
 Ran = subprocess.CompletedProcess[str]
 NOON = 1_769_774_400_000
+
+
+def has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_STREAM) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
 
 
 class Daemon:
@@ -147,13 +157,17 @@ def test_the_stores_are_looked_after(daemon: Daemon) -> None:
     assert daemon.run("admin", "rebuild-toc", "--from-date", "soon").returncode == 2
 
 
-def test_a_foreground_daemon_stops_when_told(tmp_path: Path) -> None:
+def test_a_foreground_daemon_is_found_at_its_address_and_stops_when_told() -> None:
     with temporary_home() as path:
         one = Daemon(Path(path))
+        host = "::1" if has_ipv6() else "127.0.0.1"
+        one.environment = {**one.environment, "HOST": host, "MEMORY_GRPC_HOST": host}
+        address = f"[{host}]" if ":" in host else host
         argv = [sys.executable, "-m", "agent_memory.cli.daemon.main", "start", "-f", "-p", str(one.port)]
         process = subprocess.Popen(argv, env=dict(one.environment), stdout=subprocess.PIPE, text=True)
         assert process.stdout
-        assert f"endpoint http://127.0.0.1:{one.port}" in process.stdout.readline()
+        assert f"endpoint http://{address}:{one.port}" in process.stdout.readline()
+        assert one.run("query", "root").stdout == "TOC Root Nodes:\n"
         stopped = one.run("stop")
         assert (stopped.stdout, process.wait(60), process.stdout.read()) == ("Daemon stopped\n", 0, "Daemon stopped\n")
         process.stdout.close()

@@ -62,14 +62,21 @@ def test_the_endpoint_is_the_one_that_is_set_or_that_of_the_port() -> None:
 
 
 @pytest.mark.parametrize(
-    ("certificate", "reach"),
-    [("", Reach(endpoint="http://127.0.0.1:7")), ("/c.pem", Reach(endpoint="https://localhost:7", ca_file="/c.pem"))],
+    ("spoken", "reach"),
+    [
+        ({}, Reach(endpoint="http://127.0.0.1:7")),
+        ({"grpc_host": "[::1]"}, Reach(endpoint="http://[::1]:7")),
+        ({"grpc_host": "10.1.1.1"}, Reach(endpoint="http://10.1.1.1:7")),
+        ({"grpc_certificate": "/c.pem"}, Reach(endpoint="https://localhost:7", ca_file="/c.pem")),
+        (
+            {"grpc_certificate": "/c.pem", "grpc_host": "memory.example"},
+            Reach(endpoint="https://memory.example:7", ca_file="/c.pem"),
+        ),
+    ],
 )
-def test_a_stack_that_runs_here_is_reached_as_it_speaks(tmp_path: Path, certificate: str, reach: Reach) -> None:
+def test_a_stack_that_runs_here_is_reached_as_it_speaks(tmp_path: Path, spoken: dict[str, str], reach: Reach) -> None:
     pid, born = os.getpid(), birth(os.getpid())
-    state = StackState(
-        phase="ready", pid=pid, born=born, home=str(tmp_path), started_ms=1, grpc_port=7, grpc_certificate=certificate
-    )
+    state = StackState(phase="ready", pid=pid, born=born, home=str(tmp_path), started_ms=1, grpc_port=7, **spoken)
     write_state(Home(path=tmp_path), state)
     assert DaemonSettings().reach({"AGENT_MEMORY_HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)}) == reach
     # One that was started in another home is named by its file.

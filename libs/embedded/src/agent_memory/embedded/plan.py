@@ -51,6 +51,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     embeddings_url: str
     http_urls: list[str]
     grpc_ports: list[int]
+    grpc_host: str
     grpc_certificate: str
     postgres_data: str
 
@@ -80,6 +81,7 @@ def make_plan(home: Home, environment: Mapping[str, str], replicas: Mapping[str,
         embeddings_url=common.get("EMBEDDINGS_URL", ""),
         http_urls=[f"http://{_reachable(settings.host)}:{part.port}" for part, _ in gateways],
         grpc_ports=[chosen.grpc_port for _, chosen in gateways],
+        grpc_host=_reachable("" if settings.grpc_host.lower() == "localhost" else settings.grpc_host),
         grpc_certificate=str(Path(settings.grpc_tls_cert_file).absolute()) if settings.grpc_tls_cert_file else "",
         postgres_data=postgres_data,
     )
@@ -229,4 +231,7 @@ def _names(service: ServiceSpec, count: int) -> list[str]:
 
 
 def _reachable(host: str) -> str:
-    return LOOPBACK if host in ("", "0.0.0.0", "::") else host
+    """Where this machine reaches what listens there, as it stands in a URL."""
+    if host in ("", "0.0.0.0", "::"):
+        return LOOPBACK
+    return f"[{host}]" if ":" in host and not host.startswith("[") else host

@@ -5,6 +5,7 @@ from typing import Literal
 import msgspec
 
 from agent_memory.embedded.home import Home, write_private
+from agent_memory.embedded.ports import LOOPBACK
 from agent_memory.embedded.processes import is_alive
 
 Phase = Literal["starting", "ready", "stopping", "stopped", "failed"]
@@ -36,7 +37,8 @@ class ProcessState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 class StackState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The whole stack. The URLs carry passwords: the file is readable by its owner only.
 
-    `grpc_certificate`: file of what gRPC shows to those who connect; empty without TLS.
+    `grpc_host`: where this machine reaches gRPC, as it stands in a URL. `grpc_certificate`: file of what is shown there to
+    those who connect; empty without TLS.
     """
 
     phase: Phase
@@ -49,6 +51,7 @@ class StackState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     working_memory_redis_url: str = ""
     embeddings_url: str = ""
     http_urls: list[str] = []
+    grpc_host: str = LOOPBACK
     grpc_port: int = 0
     grpc_certificate: str = ""
     postgres_data: str = ""
@@ -66,7 +69,9 @@ class StackState(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         """Where it answers gRPC; empty where it does not. A certificate is for a name, not for an address."""
         if not self.grpc_port:
             return ""
-        return f"https://localhost:{self.grpc_port}" if self.grpc_certificate else f"http://127.0.0.1:{self.grpc_port}"
+        if not self.grpc_certificate:
+            return f"http://{self.grpc_host}:{self.grpc_port}"
+        return f"https://{'localhost' if self.grpc_host in (LOOPBACK, '[::1]') else self.grpc_host}:{self.grpc_port}"
 
 
 def write_state(home: Home, state: StackState) -> None:

@@ -323,6 +323,7 @@ class Stack:
             state,
             **reached,
             grpc_port=next(iter(plan.grpc_ports), 0),
+            grpc_host=plan.grpc_host,
             grpc_certificate=plan.grpc_certificate,
             working_memory_redis_url=plan.working_memory_redis_url,
             postgres_data=plan.postgres_data,
