@@ -241,6 +241,15 @@ def test_every_port_with_metrics_is_looked_at_by_one_monitor(values: Object) -> 
     assert sorted(looked) == sorted([("gateway", "http"), ("mcp", "metrics"), *((name, "metrics") for name in background)])
 
 
+@pytest.mark.parametrize("values", [EVERYTHING, STANDALONE], ids=["sidecar", "standalone"])
+def test_a_scaler_looks_at_each_container_of_its_pods(values: Object) -> None:
+    objects = rendered(values)
+    deployments = kind(objects, "Deployment")
+    for name, scaler in kind(objects, "HorizontalPodAutoscaler").items():
+        looked = [metric["containerResource"]["container"] for metric in scaler["spec"]["metrics"]]
+        assert looked == [container["name"] for container in deployments[name]["spec"]["template"]["spec"]["containers"]]
+
+
 def test_without_the_local_model_nobody_is_sent_to_it() -> None:
     for pod, _, spec in pods(rendered(PROVIDER)):
         told = environment(spec["containers"][0])

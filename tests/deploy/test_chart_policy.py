@@ -79,9 +79,11 @@ def test_replicas_are_spread_and_budgets_let_nodes_be_drained() -> None:
     for deployment in kind(objects, "Deployment").values():
         spread = deployment["spec"]["template"]["spec"]["topologySpreadConstraints"]
         assert {each["topologyKey"] for each in spread} == {"kubernetes.io/hostname", "topology.kubernetes.io/zone"}
+        assert [each["matchLabelKeys"] for each in spread] == [["pod-template-hash"]] * 2
     budgets = kind(objects, "PodDisruptionBudget")
     assert set(budgets) == {*BACKGROUND, "gateway", "mcp", "embeddings"}
     assert {budget["spec"]["maxUnavailable"] for budget in budgets.values()} == {1}
+    assert {budget["spec"]["unhealthyPodEvictionPolicy"] for budget in budgets.values()} == {"AlwaysAllow"}
 
 
 def selects(selector: Object, labels: Object) -> bool:
