@@ -43,6 +43,13 @@ async def test_over_stdio_the_memory_of_this_machine_is_started_when_nothing_run
         assert await down.wait() == 0
 
 
+def test_standard_input_comes_with_whole_characters_to_its_end() -> None:
+    reading = "from agent_memory.mcp.halves import make_standard_input_whole as whole; whole(); print(ascii(open(0, 'rb').read()))"
+    lines = b'{"a": "' + b"x" * 200_000 + b'\\ud83d"}\n{"b": "\\ud83d\\ude00"}\n{"no end": "\\ud83d"}'
+    done = subprocess.run([sys.executable, "-c", reading], input=lines, capture_output=True, check=True, timeout=60)
+    assert done.stdout.decode().strip() == ascii(lines.replace(b'\\ud83d"', b'\\ufffd"'))
+
+
 def test_standard_output_carries_messages_and_nothing_else() -> None:
     done = ended(spoken=MESSAGE + b"this is no message\n" + MESSAGE, AGENT_MEMORY_URL="http://127.0.0.1:9", LOG_LEVEL="DEBUG")
     assert done.returncode == 0, done.stderr

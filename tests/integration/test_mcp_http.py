@@ -163,6 +163,16 @@ async def test_clients_of_earlier_revisions_of_the_protocol_are_served() -> None
     assert answer.structured_content == {"status": "ok, 1 memories remaining after compaction"}
 
 
+async def test_half_a_character_leaves_no_call_without_an_answer() -> None:
+    call = '{"name": "scheduler_status", "arguments": {"x": "\\ud83d"}}'
+    said = f'{{"jsonrpc": "2.0", "id": 7, "method": "tools/call", "params": {call}}}'
+    headers = {"content-type": "application/json", "accept": "application/json, text/event-stream"}
+    async with in_process("streamable-http", NOWHERE) as at, httpx.AsyncClient(base_url=at) as http:
+        answer = await http.post("/mcp", content=said, headers=headers)
+    assert answer.status_code == 200
+    assert "unknown field `x`" in answer.text
+
+
 async def test_what_is_usual_is_what_the_settings_say() -> None:
     settings = Settings(default_mcp_namespace="home", default_mcp_user_id="ana")
     with scripted(Told(body={**SUBJECT, "session_id": "s", "memories": [], "total": 0})) as memory:

@@ -1,8 +1,10 @@
 """Whose memory a request is about, what filters mean, which pages may call: decided without anybody else."""
 
+import json
 from datetime import date
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,6 +13,7 @@ from agent_memory.client import errors
 from agent_memory.mcp.calls import Caller, Written
 from agent_memory.mcp.domain import OWNERS, Misused, Place, address_of, filters_of, one_name, owned
 from agent_memory.mcp.errors import advice
+from agent_memory.mcp.halves import made_whole
 from agent_memory.mcp.origins import page_may_call
 from agent_memory.mcp.outlines import week_node
 from agent_memory.mcp.permissions import needed
@@ -177,3 +180,25 @@ def test_what_is_no_week_is_told_with_what_would_be_one(week: str) -> None:
 )
 def test_what_a_request_needs_stands_in_its_body(body: bytes, permission: str) -> None:
     assert needed(body, {"forget": "write", "search": "read"}) == permission
+
+
+@pytest.mark.parametrize(
+    ("said", "read"),
+    [
+        (rb'"\ud83d"', "\ufffd"),
+        (rb'"\uD83D\uDE00 \ude00\ud83d!"', "\U0001f600 \ufffd\ufffd!"),
+        (rb'"\\ud83d \\\ud83d"', "\\ud83d \\\ufffd"),
+        (rb'"\u00e9\n\"\ud83d\ud83d\ude00"', '\u00e9\n"\ufffd\U0001f600'),
+        (rb'"plain \u00e9"', "plain \u00e9"),
+    ],
+)
+def test_half_a_character_is_read_as_one_that_is_not_known(said: bytes, read: str) -> None:
+    assert len(made_whole(said)) == len(said)
+    assert msgspec.json.decode(made_whole(said)) == read
+
+
+@given(st.text(st.characters(exclude_categories=[])))
+def test_whatever_a_client_writes_can_be_read(text: str) -> None:
+    written = json.dumps(text)
+    whole = written.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")
+    assert msgspec.json.decode(made_whole(whole.encode())) == text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")

@@ -26,6 +26,7 @@ from agent_memory.mcp.calls import Call, Caller, Written
 from agent_memory.mcp.catalogue import TOOLS
 from agent_memory.mcp.challenges import Resource
 from agent_memory.mcp.domain import Place
+from agent_memory.mcp.halves import make_standard_input_whole
 from agent_memory.mcp.resources import add_prompts, add_resources
 from agent_memory.mcp.serving import listening, server_of
 from agent_memory.mcp.settings import McpSettings, check, load_mcp, mode_of
@@ -135,6 +136,7 @@ async def speak(settings: Settings, own: McpSettings) -> None:
     caller, written = Caller(token=own.token, place=Place(usual=usual_of(settings))), Written()
     signal.signal(signal.SIGINT, signal.SIG_DFL)  # nothing is lost, and the thread that reads cannot be interrupted otherwise
     structlog.get_logger(__name__).info("speaking over standard input and output", server=own.server)
+    make_standard_input_whole()
     async with MemoryClient(own.server, retry=PATIENCE) as memory:
         await create_server(lambda: Call(caller, memory, written), own.server).run_stdio_async(show_banner=False)
 

@@ -6,6 +6,8 @@ from typing import Any, Literal
 import msgspec
 from starlette.types import Message, Receive, Scope
 
+from agent_memory.mcp.halves import made_whole
+
 Permission = Literal["read", "write", "admin"]
 _ORDER: tuple[Permission, ...] = ("read", "write", "admin")
 
@@ -28,7 +30,9 @@ def _needed(call: Any, needs: Mapping[str, Permission]) -> Permission:
 
 
 async def bodied(scope: Scope, receive: Receive, most: int) -> tuple[bytes | None, Receive]:
-    """The body of a POST, and what reads it once more; None for one that is too long. Of other methods: nothing."""
+    """The body of a POST, with whole characters, and what reads it once more; None for one that is too long. Of other methods:
+    nothing.
+    """
     if scope["method"] != "POST":
         return b"", receive
     chunks: list[bytes] = []
@@ -41,7 +45,7 @@ async def bodied(scope: Scope, receive: Receive, most: int) -> tuple[bytes | Non
         size, more = size + len(chunks[-1]), bool(message.get("more_body", False))
         if size > most:
             return None, receive
-    body = b"".join(chunks)
+    body = made_whole(b"".join(chunks))
     waiting: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
     async def again() -> Message:
