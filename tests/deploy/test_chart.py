@@ -15,7 +15,7 @@ from agent_memory.gateway.edges.http.routes_operations import handlers
 from agent_memory.gateway.settings import check_open, load_auth, open_allowed
 from agent_memory.runtime.embed_server import create_app
 from agent_memory.runtime.metrics_server import _route
-from agent_memory.runtime.settings import load
+from agent_memory.runtime.settings import Settings, load
 from support import custom_resources
 from support.charted import (
     BUNDLED,
@@ -248,6 +248,21 @@ def test_a_scaler_looks_at_each_container_of_its_pods(values: Object) -> None:
     for name, scaler in kind(objects, "HorizontalPodAutoscaler").items():
         looked = [metric["containerResource"]["container"] for metric in scaler["spec"]["metrics"]]
         assert looked == [container["name"] for container in deployments[name]["spec"]["template"]["spec"]["containers"]]
+
+
+def test_an_ingress_lets_through_what_the_gateways_take_and_speaks_to_them_as_they_do() -> None:
+    def annotations(values: Object) -> dict[str, dict[str, str]]:
+        found = kind(rendered(values), "Ingress")
+        return {
+            name: {key.partition("/")[2]: value for key, value in one["metadata"]["annotations"].items()}
+            for name, one in found.items()
+        }
+
+    known = annotations(STANDALONE)
+    for name in ("am-agent-memory", "am-agent-memory-mcp"):
+        assert int(known[name]["proxy-body-size"].removesuffix("m")) << 20 >= Settings().max_body_bytes
+    assert known["am-agent-memory-grpc"] == {"backend-protocol": "GRPC", "proxy-body-size": "0"}
+    assert annotations(EVERYTHING)["am-agent-memory-grpc"]["backend-protocol"] == "GRPCS"  # it has grpc.tlsSecret
 
 
 def test_without_the_local_model_nobody_is_sent_to_it() -> None:
