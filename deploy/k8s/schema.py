@@ -9,8 +9,9 @@ from agent_memory.runtime.settings.auth import AuthSettings
 from agent_memory.runtime.settings.kinds import Secret
 
 DECIDED = frozenset(
-    {"DATABASE_URL", "REDIS_URL", "HOST", "PORT", "GRPC_HOST", "GRPC_PORT", "METRICS_PORT", "SERVICE_REPLICA", "AUTH_MODE"}
-    | {"MCP_HOST", "MCP_PORT", "GRPC_TLS_CERT_FILE", "GRPC_TLS_KEY_FILE", "GRPC_TLS_CLIENT_CA_FILE"}
+    {"DATABASE_URL", "REDIS_URL", "WORKING_MEMORY_REDIS_URL", "SERVICE_REPLICA", "AUTH_MODE"}
+    | {"HOST", "PORT", "GRPC_HOST", "GRPC_PORT", "METRICS_PORT", "MCP_HOST", "MCP_PORT"}
+    | {"GRPC_TLS_CERT_FILE", "GRPC_TLS_KEY_FILE", "GRPC_TLS_CLIENT_CA_FILE"}
 )
 """Settings that the chart makes itself."""
 

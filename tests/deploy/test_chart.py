@@ -93,6 +93,8 @@ def test_every_service_of_the_stack_has_a_deployment_with_its_image() -> None:
         ({**EXTERNAL, "settings": {"LOG_LEVL": "DEBUG"}}, "LOG_LEVL"),
         ({**EXTERNAL, "settings": {"OPENAI_API_KEY": "sk-1"}}, "OPENAI_API_KEY"),
         ({**EXTERNAL, "settings": {"DATABASE_URL": "postgresql://x"}}, "DATABASE_URL"),
+        ({**EXTERNAL, "settings": {"WORKING_MEMORY_REDIS_URL": "redis://:secret@x"}}, "WORKING_MEMORY_REDIS_URL"),
+        ({**EXTERNAL, "settings": {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://x:4318"}}, "networkPolicy.telemetry.peers"),
         ({**EXTERNAL, "image": {"tag": "latest"}}, "tag"),
         ({**EXTERNAL, "backup": {"enabled": True, "schedule": "daily"}}, "schedule"),
         ({**EXTERNAL, "backup": {"enabled": True, "keep": 0}}, "keep"),
@@ -201,6 +203,15 @@ def test_servers_are_yours_or_bundled_and_passwords_come_from_secrets_alone() ->
         for container in spec["containers"]:
             for name, each in environment(container).items():
                 assert ("valueFrom" in each) == (name.endswith("PASSWORD") or name in ("REDISCLI_AUTH", "SERVICE_REPLICA")), name
+
+
+def test_a_redis_for_the_sessions_comes_from_the_secret_of_redis_if_it_names_one() -> None:
+    for _, labels, spec in pods(rendered(EXTERNAL)):
+        told = environment(spec["containers"][0])
+        assert ("WORKING_MEMORY_REDIS_URL" in told) == ("REDIS_URL" in told), labels
+        if "REDIS_URL" in told:
+            url, own = (told[name]["valueFrom"]["secretKeyRef"] for name in ("REDIS_URL", "WORKING_MEMORY_REDIS_URL"))
+            assert own == {"name": url["name"], "key": "WORKING_MEMORY_REDIS_URL", "optional": True}
 
 
 def test_lag_is_that_of_groups_that_exist() -> None:

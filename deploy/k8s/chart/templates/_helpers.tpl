@@ -86,6 +86,8 @@ capabilities: {drop: [ALL]}
 {{- else }}
 - name: REDIS_URL
   valueFrom: {secretKeyRef: {name: {{ .Values.redis.existingSecret }}, key: REDIS_URL}}
+- name: WORKING_MEMORY_REDIS_URL
+  valueFrom: {secretKeyRef: {name: {{ .Values.redis.existingSecret }}, key: WORKING_MEMORY_REDIS_URL, optional: true}}
 {{- end }}
 {{- end -}}
 
