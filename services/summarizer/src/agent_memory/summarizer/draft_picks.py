@@ -34,7 +34,7 @@ def standing(line: Line, length: int, known: Lexicon) -> float:
     rather than that somebody thanks, praises or urges.
     """
     characters = length * 3 if is_unspaced(line.first[:1]) else length
-    worth = 0.7 if characters < SHORT else 0.85 if characters > LONG else 1.0
+    worth = 0.6 if characters < SHORT else 0.85 if characters > LONG else 1.0
     if line.first in draft_words.LEANING:
         worth *= 0.7
     if line.first in known.polite:

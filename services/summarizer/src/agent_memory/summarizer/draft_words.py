@@ -25,13 +25,15 @@ _FUNCTION = {
         ob oder ohne schon sehr sein seine seinem seinen seiner seit sich sie sind so sogar soll sollen sollte sollten sondern
         sonst um und uns unser unsere unserem unseren unter viel viele vom von vor wann war waren warum was weil welche welcher
         wenn wer werde werden wie wieder will wir wird wirst wo wollen worden wurde wurden würde würden zu zum zur zwar zwischen
-        über heute gestern morgen zwei drei vier fünf sechs sieben acht neun zehn lasse lassen frau herr herrn""",
+        über heute gestern morgen zwei drei vier fünf sechs sieben acht neun zehn elf zwölf zwanzig dreißig hundert tausend
+        lasse lassen frau herr herrn""",
     "fr": """ai aient ainsi alors après assez au aucun aussi autre autres aux avant avec avoir avons avez bien car ce cela celle
         celui ces cet cette ceux chaque chez comme comment dans de déjà depuis des deux donc dont du elle elles en encore entre
         es est et étaient était étais été être eu fait faire faut il ils je jusque la le les leur leurs lors lui là ma mais me
         même mes moi moins mon ne ni nos notre nous on ont ou où par parce pas peu peut plus pour pourquoi qu quand que quel
         quelle quelles quels qui quoi sa sans se sera serait ses si son sont sous suis sur ta te tes toi ton tous tout toute
-        toutes très tu un une va vais vers veut veux voici voilà vos votre vous y""",
+        toutes très tu un une va vais vers veut veux voici voilà vos votre vous y
+        as aura auras aurait aurons auront trois quatre cinq six sept huit neuf dix douze vingt trente quarante cent mille""",
     "es": """al algo algunas algunos ante antes aquí así aún aunque bien cada como con contra cual cuando cuándo cómo de del
         desde donde dónde dos durante el él ella ellas ellos en entre era eran eres es esa ese eso esos esta está están estar
         estas este esto estos estoy fue fueron ha había haber hace hacer han hasta hay he hemos la las le les lo los más me mi
