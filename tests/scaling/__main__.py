@@ -30,7 +30,7 @@ from scaling.watching import look, watch
 
 GRACE_SECONDS, PROBE_GRACE_SECONDS = 60.0, 20.0
 PATIENCE_SECONDS = 120.0
-WAITING_RATE = 80.0
+WAITING_RATE = 40.0
 """Writes a second, at most, where what is looked for is waiting: processors shall not be what ends first."""
 FAST = SlowModel(request_ms=0, text_ms=0)
 
@@ -162,7 +162,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--writers", type=int, default=32, help="how many write at a time (32)")
     parser.add_argument("--waiting", action="store_true", help="embeddings come from a service that is slow without working")
     parser.add_argument("--request-ms", type=float, default=50.0, help="with --waiting: how long each request takes there (50)")
-    parser.add_argument("--text-ms", type=float, default=10.0, help="with --waiting: and each text of it (10)")
+    parser.add_argument("--text-ms", type=float, default=40.0, help="with --waiting: and each text of it (40)")
     parser.add_argument(
         "--json", type=Path, default=Path("var/scale-out.json"), metavar="FILE", help="everything (var/scale-out.json)"
     )
