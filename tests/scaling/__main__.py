@@ -30,7 +30,9 @@ from scaling.watching import look, watch
 
 GRACE_SECONDS, PROBE_GRACE_SECONDS = 60.0, 20.0
 PATIENCE_SECONDS = 120.0
-WAITING_RATE = 40.0
+CATCH_UP_SECONDS = 45.0
+WARM_SECONDS = 1.0
+WAITING_RATE = 80.0
 """Writes a second, at most, where what is looked for is waiting: processors shall not be what ends first."""
 FAST = SlowModel(request_ms=0, text_ms=0)
 
@@ -78,6 +80,8 @@ class Trial:
         self._ledger = Ledger()
         self._writes: list[Write] = []
         self._probes: list[Probe] = []
+        self._go = asyncio.Event()
+        """Set while there is load."""
 
     async def run(self, seed: int) -> Report:
         """All steps, then the account."""
@@ -118,12 +122,13 @@ class Trial:
         writers = [Load(number, one, self._ledger, chance()) for number, one in enumerate(senders)]
         prober = Prober(Sender(http, urls, self._ledger, chance()), self._ledger, chance(), self._probes)
         pause = self._count / WAITING_RATE if self._model else 0.0
-        load = [asyncio.create_task(one.work(stop, pause)) for one in writers]
-        load.append(asyncio.create_task(prober.work(stop)))
+        load = [asyncio.create_task(one.work(stop, self._go, pause)) for one in writers]
+        load.append(asyncio.create_task(prober.work(stop, self._go)))
         try:
             steps = await self._steps(redis, writers)
         finally:
             stop.set()
+            self._go.set()
             for one in senders:
                 one.until = time.monotonic() + GRACE_SECONDS
         await asyncio.gather(*load)
@@ -149,6 +154,14 @@ class Trial:
         return steps
 
     async def _step(self, redis: Redis, count: int) -> Step:
+        """Every step begins with views that have caught up: what one leaves undone shall not slow down the next."""
+        self._go.clear()
+        self._stage.slow_down(FAST)
+        await waited(self._stage.stack.database_url, self._stage.stack.redis_url, CATCH_UP_SECONDS)
+        if self._model:
+            self._stage.slow_down(self._model)
+        self._go.set()
+        await asyncio.sleep(WARM_SECONDS)
         ready, killed = await self._stage.scale(redis, count)
         pids, began = self._stage.pids(), time.monotonic()
         looks = await watch(lambda: look(redis, self._ledger.position, pids), began + self._seconds)

@@ -58,10 +58,10 @@ class Load(Writer):
         """What is written from now on belongs to this step."""
         self._name = f"w{self._number}s{step}"
 
-    async def work(self, stop: asyncio.Event, pause: float) -> None:
-        """Until told to stop."""
+    async def work(self, stop: asyncio.Event, go: asyncio.Event, pause: float) -> None:
+        """Until told to stop; only while `go` is set."""
         actions, weights = zip(*self._doing, strict=True)
-        while not stop.is_set():
+        while await go.wait() and not stop.is_set():
             await self._chance.choices(actions, weights)[0]()
             if pause:
                 await asyncio.sleep(pause * 2 * self._chance.random())
@@ -80,10 +80,10 @@ class Prober:
         self._probes = probes
         self._looking: set[asyncio.Task[None]] = set()
 
-    async def work(self, stop: asyncio.Event) -> None:
-        """Until told to stop."""
+    async def work(self, stop: asyncio.Event, go: asyncio.Event) -> None:
+        """Until told to stop; only while `go` is set."""
         number = 0
-        while not stop.is_set():
+        while await go.wait() and not stop.is_set():
             number += 1
             one = asyncio.create_task(self._probe(f"probe-{number}"))
             self._looking.add(one)

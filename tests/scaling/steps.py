@@ -19,7 +19,7 @@ class Write(msgspec.Struct, frozen=True):
 
 
 class Probe(msgspec.Struct):
-    """A memory that was looked for from its acknowledgement on; `seconds` until a search showed it, None if none did."""
+    """A memory that was looked for from its acknowledgement on; `seconds` until a search showed it, None when none did."""
 
     at: float
     seconds: float | None = None
@@ -59,7 +59,7 @@ class Step(msgspec.Struct, kw_only=True):
 
 class Figures(msgspec.Struct, frozen=True, kw_only=True):
     """A step in numbers. Rates are per second; `cpu` is in processors, by service, `others` what everything else on the machine
-    took. `unseen`: probes that never turned up.
+    took. `unseen`: probes that had not turned up when the step ended; they count in `visible_ms` with the time they had had.
     """
 
     replicas: int
@@ -86,11 +86,12 @@ def service_of(process: str) -> str:
 
 
 def figures(step: Step, writes: Iterable[Write], probes: Iterable[Probe]) -> Figures:
-    """A write belongs to the step in which it was answered, a probe to that in which it was written, whenever it was seen."""
+    """A write belongs to the step in which it was answered, a probe to that in which it was written."""
     inside = [one for one in writes if step.began <= one.at < step.ended]
     looked = [one for one in probes if step.began <= one.at < step.ended]
     first, last = step.looks[0], step.looks[-1]
     seconds, between = step.ended - step.began, last.at - first.at
+    waited = [visible_within(step, one) for one in looked]
     cpu = spent_by_service(first.cpu, last.cpu)
     return Figures(
         replicas=step.replicas,
@@ -100,15 +101,21 @@ def figures(step: Step, writes: Iterable[Write], probes: Iterable[Probe]) -> Fig
         positions_rate=(last.position - first.position) / between,
         indexed_rate={name: (done - first.indexed.get(name, 0)) / between for name, done in last.indexed.items()},
         write_ms=percentiles([one.seconds for one in inside]),
-        visible_ms=percentiles([one.seconds for one in looked if one.seconds is not None]),
+        visible_ms=percentiles([after for after, _ in waited]),
         probes=len(looked),
-        unseen=sum(one.seconds is None for one in looked),
+        unseen=sum(not seen for _, seen in waited),
         max_lag=max_lag(step.looks),
         cpu={service: spent / between for service, spent in cpu.items()},
         others=max(0.0, last.busy - first.busy - sum(cpu.values())) / between,
         ready_seconds=step.ready_seconds,
         killed=step.killed,
     )
+
+
+def visible_within(step: Step, probe: Probe) -> tuple[float, bool]:
+    """After how many seconds a probe was seen, and whether it was, while the step lasted: what is done after it tells nothing."""
+    left = step.ended - probe.at
+    return (left, False) if probe.seconds is None or probe.seconds > left else (probe.seconds, True)
 
 
 def spent_by_service(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:

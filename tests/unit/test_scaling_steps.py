@@ -29,10 +29,10 @@ def test_two_steps_count_each_write_once() -> None:
     assert both == [100, 100]
 
 
-def test_a_probe_counts_where_it_was_written_also_when_it_was_seen_later_or_never() -> None:
-    probes = [Probe(101.0, 0.02), Probe(109.0, 30.0), Probe(109.5), Probe(111.0, 0.01)]
+def test_a_probe_counts_where_it_was_written_and_one_that_is_seen_later_or_never_with_the_time_that_it_had() -> None:
+    probes = [Probe(101.0, 0.02), Probe(107.0, 30.0), Probe(109.5), Probe(111.0, 0.01)]
     found = figures(step(look(100, IDLE), look(110, IDLE)), [], probes)
-    assert (found.probes, found.unseen, found.visible_ms["max"]) == (3, 1, 30_000)
+    assert (found.probes, found.unseen, found.visible_ms["max"], found.visible_ms["p50"]) == (3, 2, 3_000, 500)
 
 
 def test_rates_are_by_the_time_between_the_first_and_the_last_look() -> None:
