@@ -23,7 +23,7 @@ from agent_memory.cli.importers.items import MAX_TEXT_BYTES
 from agent_memory.client.toc import Event
 
 ANSWER = b'{"continue":true}\n'
-SECONDS = 0.85
+SECONDS = 0.75
 """From the start of the process to its end, whatever happens; MEMORY_HOOK_SECONDS for agents with more patience."""
 LISTENING, DELIVERING = 0.35, 0.47
 """The parts of it in which to listen and to deliver."""
