@@ -120,6 +120,7 @@ def schema() -> Schema:
             settings=reference["settings"],
             auth=table(mode=one_of("token", "oauth2", "disabled"), allowOpen=YES),
             models=table(existingSecret=MAYBE_NAME),
+            certificates=table(existingConfigMap=MAYBE_NAME),
             postgres=table(**server),
             redis=table(**server, address=TEXT, tls=YES),
             migrations=table(enabled=YES, timeoutSeconds=whole(1), backoffLimit=whole(0), resources=reference["resources"]),

@@ -15,6 +15,7 @@ from agent_memory.gateway.edges.http.routes_operations import handlers
 from agent_memory.gateway.settings import check_open, load_auth, open_allowed
 from agent_memory.runtime.embed_server import create_app
 from agent_memory.runtime.metrics_server import _route
+from agent_memory.runtime.redis_connection import connection_pool
 from agent_memory.runtime.settings import Settings, load
 from support import custom_resources
 from support.charted import (
@@ -203,6 +204,19 @@ def test_servers_are_yours_or_bundled_and_passwords_come_from_secrets_alone() ->
         for container in spec["containers"]:
             for name, each in environment(container).items():
                 assert ("valueFrom" in each) == (name.endswith("PASSWORD") or name in ("REDISCLI_AUTH", "SERVICE_REPLICA")), name
+
+
+def test_whoever_connects_to_a_server_finds_the_certificates_to_trust_where_the_addresses_may_name_them() -> None:
+    for values in (EVERYTHING, EXTERNAL):
+        found = {}
+        for name, labels, spec in pods(rendered(values)):
+            if labels["app.kubernetes.io/component"] not in ("postgres", "redis", "test"):
+                volumes = [volume for volume in spec["volumes"] if volume.get("configMap") == {"name": "authorities"}]
+                mounts = [str(container["volumeMounts"]).count("'/certificates'") for container in spec["containers"]]
+                found[name] = [len(volumes), *mounts]
+        assert {number for counts in found.values() for number in counts} == {1 if values is EVERYTHING else 0}
+    trusting = connection_pool("rediss://:x@host/0?ssl_ca_certs=/certificates/ca.crt")
+    assert trusting.connection_class(**trusting.connection_kwargs).ssl_context.ca_certs == "/certificates/ca.crt"
 
 
 def test_a_redis_for_the_sessions_comes_from_the_secret_of_redis_if_it_names_one() -> None:

@@ -23,7 +23,7 @@ def test_a_pod_has_no_rights_it_does_not_need(pod: tuple[str, Object, Object]) -
     assert min(security["runAsUser"], security["runAsGroup"], security["fsGroup"]) > 0
     assert security["seccompProfile"] == {"type": "RuntimeDefault"}
     assert not {"hostNetwork", "hostPID", "hostIPC"} & set(spec)
-    assert all(set(volume) & {"emptyDir", "secret", "persistentVolumeClaim"} for volume in spec["volumes"])
+    assert all(set(volume) & {"emptyDir", "secret", "configMap", "persistentVolumeClaim"} for volume in spec["volumes"])
     for container in spec["containers"]:
         assert container["securityContext"] == {
             "allowPrivilegeEscalation": False,

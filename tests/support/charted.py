@@ -21,6 +21,7 @@ EVERYTHING: Object = {
     "image": {"tag": "1.2.3", "digests": {"gateway": "sha256:" + "a" * 64}, "pullSecrets": ["registry"]},
     "settings": {"LOG_LEVEL": "DEBUG", "OTEL_EXPORTER_OTLP_ENDPOINT": "http://collector.telemetry:4318"},
     "models": {"existingSecret": "agent-memory-models"},
+    "certificates": {"existingConfigMap": "authorities"},
     "backup": {"enabled": True, "storage": "50Gi", "storageClass": "slow"},
     "mcp": {"enabled": True, "settings": {"DEFAULT_MCP_NAMESPACE": "work"}},
     "grpc": {"tlsSecret": "grpc-tls"},

@@ -29,6 +29,7 @@
   resources: {{- toYaml .service.resources | nindent 4 }}
   volumeMounts:
     - {name: tmp, mountPath: /tmp}
+    {{- include "am.certificatesMount" .root | nindent 4 }}
     {{- if and (eq $kind "gateway") $values.grpc.tlsSecret }}
     - {name: grpc-tls, mountPath: /tls, readOnly: true}
     {{- end }}
@@ -51,5 +52,17 @@
 - {name: http, port: 8080}
 {{- else }}
 []
+{{- end }}
+{{- end -}}
+
+{{/* Certificates to trust, as a mount and as a volume of a pod; nothing where there are none. */}}
+{{- define "am.certificatesMount" -}}
+{{- with .Values.certificates.existingConfigMap }}
+- {name: certificates, mountPath: /certificates, readOnly: true}
+{{- end }}
+{{- end -}}
+{{- define "am.certificatesVolume" -}}
+{{- with .Values.certificates.existingConfigMap }}
+- {name: certificates, configMap: {name: {{ . }}}}
 {{- end }}
 {{- end -}}
