@@ -3,6 +3,7 @@
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -33,6 +34,10 @@ def main() -> int:
                 console.print(f"  {measurement.name:24} {measurement.title}", highlight=False)
         console.print(f"[bold]{IDLE}[/bold]: memory of a whole stack that has nothing to do")
         return 0
+    if not _anything(plan, given.only):
+        sys.exit(
+            f"error: no figure has any of these in its name: {' '.join(given.only)}\n  hint: ./run bench --list names all of them"
+        )
     machine.keep_to()
     started = time.monotonic()
     report = Report(
@@ -94,6 +99,12 @@ def _line(measurement: Measurement, run: Run) -> str:
     if run.errors:
         line += f"  [red]{run.errors} errors, first: {run.first_error[:200]!r}[/red]"
     return line + "".join(f"  {note}" for note in run.notes)
+
+
+def _anything(plan: Sequence[Configuration], only: list[str]) -> bool:
+    """Whether there is something to measure."""
+    names = [(one.name, measurement.name) for one in plan for measurement in one.measurements]
+    return any(_wanted(only, *pair) for pair in (*names, (IDLE, IDLE)))
 
 
 def _wanted(only: list[str], *names: str) -> bool:

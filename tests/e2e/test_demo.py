@@ -1,12 +1,14 @@
 """The demo as a newcomer types it; import and client against the stack that it leaves up."""
 
 import json
+import shlex
 import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
 
@@ -104,6 +106,12 @@ def test_a_second_demo_on_the_same_server_adds_nothing(stack: Stack) -> None:
     assert "482 of them were known already" in second.stdout
     assert f"curl -s {url}/v1/timeline/search" in second.stdout
     assert f'"--url",\n          "{url}"' in second.stdout
+    program = next(line for line in second.stdout.splitlines() if line.endswith("- <<'END'"))
+    script, _, _ = second.stdout.partition(program)[2].partition("  END\n")
+    argv = shlex.split(program)[:2]
+    asked = subprocess.run(argv, input=dedent(script), env={"PATH": ""}, capture_output=True, text=True, check=False, timeout=60)
+    assert (asked.returncode, asked.stderr) == (0, "")
+    assert "pills" in asked.stdout
 
 
 def test_histories_of_every_format_are_imported_once_in_each_scope(stack: Stack) -> None:

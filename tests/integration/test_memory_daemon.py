@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
+import grpc
 import pytest
 
 from agent_memory.contracts.proto import memory_pb2 as pb
@@ -98,6 +99,17 @@ def test_what_is_not_there_is_said_with_a_code(home: Path, service: SmallTimelin
         done = ran(home, "query", "-e", service.endpoint, *arguments)
         assert (done.returncode, done.stdout) == (1, "")
         assert words in done.stderr
+
+
+def test_who_comes_without_a_credential_is_told_how_to_name_one(home: Path, service: SmallTimeline) -> None:
+    for module, arguments in (
+        ("daemon.main", ["query", "-e", service.endpoint, "root"]),
+        ("main", ["timeline", "-e", service.endpoint]),
+    ):
+        service.failures += [(grpc.StatusCode.UNAUTHENTICATED, "Missing authorization header")] * 2  # of connecting, of asking
+        done = ran(home, *arguments, module=f"agent_memory.cli.{module}")
+        assert (done.returncode, done.stdout) == (1, "")
+        assert "Missing authorization header\n  hint: AGENT_MEMORY_TOKEN (or MEMORY_TOKEN" in done.stderr
 
 
 def test_jobs_are_paused_and_resumed(home: Path, service: SmallTimeline) -> None:

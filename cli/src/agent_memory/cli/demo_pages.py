@@ -187,7 +187,7 @@ def _further(address: str, lasting: bool, stops: bool) -> RenderableType:
         ]
         return Group(*(Text(words) if words else Text(f"  {callable_here(command)}", style="bold") for words, command in steps))
     lines = [Text(f"Ask it yourself ({address}/docs explains all of it):")]
-    commands = callable_here(_COMMANDS.format(address=address)).splitlines()
+    commands = callable_here(_COMMANDS.format(address=address, python=sys.executable)).splitlines()
     lines += [Text(f"  {line}", style="bold", no_wrap=True) for line in commands]
     return Group(*lines, *([Text("Stop it with:"), Text(callable_here("  agent-memory down"), style="bold")] if stops else []))
 
@@ -209,7 +209,7 @@ _COMMANDS = """\
 curl -s {address}/v1/timeline/search \\
   -d '{{"text": "seasick pills", "namespace": "demo"}}'
 
-python - <<'END'
+{python} - <<'END'
 from agent_memory.client import SyncMemoryClient
 memory = SyncMemoryClient("{address}", namespace="demo")
 print(memory.search_timeline("seasick pills").events[0].text)

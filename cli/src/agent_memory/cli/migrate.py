@@ -17,7 +17,10 @@ def migrate() -> None:
     """
     load(os.environ)
     if not os.environ.get("DATABASE_URL", "").strip():
-        raise CommandError("DATABASE_URL is not set", hint="set it to postgresql://user:password@host:5432/agent_memory")
+        raise CommandError(
+            "DATABASE_URL is not set",
+            hint="set it to postgresql://user:password@host:5432/agent_memory; on this machine `agent-memory up` migrates",
+        )
     try:
         found = prepare(os.environ["DATABASE_URL"])
     except (psycopg.Error, CannotPrepare) as error:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 NOT_RUNNING = 3
 CALL_SECONDS = 30.0
+CREDENTIAL = (
+    "AGENT_MEMORY_TOKEN (or MEMORY_TOKEN, or token in the config file) is the credential; `agent-memory token add` makes one"
+)
 Endpoint = Annotated[
     str | None,
     typer.Option("--endpoint", "-e", metavar="URL", help="gRPC endpoint (default: http://[::1]:50051)", show_default=False),
@@ -75,7 +78,7 @@ def timeline_at(settings: DaemonSettings, environment: Mapping[str, str]) -> Ite
             code=NOT_RUNNING,
         ) from None
     except Unauthorized as error:
-        raise CommandError(str(error), hint="MEMORY_TOKEN, or token in the config file, is the credential") from None
+        raise CommandError(str(error), hint=CREDENTIAL) from None
     except MemoryClientError as error:
         raise CommandError(str(error)) from None
 
