@@ -146,6 +146,11 @@ def test_where_nothing_was_said_it_tells_what_is_to_be_seen_on_what_was_sent_alo
     assert draft.title != drafted(events[2:]).title
 
 
+def test_notes_without_an_end_are_read_in_no_more_time_than_other_text() -> None:
+    (event,) = said(("[image:" + " " * 480) * 40 + "] The puppy chews the couch.")
+    assert excerpts(drafted([event]), [event]) == ["The puppy chews the couch."]
+
+
 def test_one_event_is_one_bullet() -> None:
     assert len(drafted(said("The database migration is rolled back on Friday. The replica keeps its data.")).bullets) == 1
 
@@ -288,6 +293,12 @@ def test_a_tools_result_is_read_up_to_the_border_of_a_character() -> None:
     assert readable(flags) == "x" * 999
     (accent,) = said("x" * 999 + "e\u0301", kind="tool_result")
     assert readable(accent) == "x" * 999
+
+
+def test_what_begins_with_more_white_space_than_is_read_says_nothing() -> None:
+    (event,) = said(" " * 1_000 + "x", kind="tool_result")
+    assert readable(event) == ""
+    assert drafted([event]).bullets == ()
 
 
 def test_list_markers_and_emphasis_are_not_in_a_bullets_text_but_its_excerpt_is_exact() -> None:

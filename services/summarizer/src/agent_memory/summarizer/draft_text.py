@@ -18,7 +18,7 @@ _FURTHEST_BACK = 64
 
 _NOTE = (
     r"\[(?i:image|photo|picture|screenshot|gif|sticker|video|audio|voice message|attachment|attached|file|document)s?\b"
-    r"(?:[^\[\]:]{0,60}:\s*(?P<caption>[^\[\]]{0,500}?)\s*|[^\[\]]{0,60})\](?!\()"
+    r"(?:[^\[\]:]{0,60}:(?P<caption>[^\[\]]{0,500})|[^\[\]]{0,60})\](?!\()"
 )
 """What stands for something that was sent along, maybe with what is to be seen on it: `[image: a dog]`, `[image image/png]`."""
 _NOTED = re.compile(_NOTE)
@@ -49,7 +49,8 @@ def readable(event: Said) -> str:
     """
     if not event.text or event.text.isspace():
         return ""
-    return event.text[: border(event.text, TOOL_CHARACTERS if event.event_type == "tool_result" else LONGEST_READ)]
+    text = event.text[: border(event.text, TOOL_CHARACTERS if event.event_type == "tool_result" else LONGEST_READ)]
+    return "" if text.isspace() else text
 
 
 def border(text: str, at: int) -> int:
@@ -98,7 +99,12 @@ def spans(event: Said, names: Collection[str] = ()) -> list[tuple[int, int]]:
 def captions(event: Said) -> list[tuple[int, int]]:
     """Where in an event's text it says what is to be seen on something that was sent along."""
     text = readable(event)
-    found = [one.span("caption") for one in _NOTED.finditer(text) if one["caption"]]
+    noted = [one for one in _NOTED.finditer(text) if one["caption"]]
+    found = [
+        (one.start("caption") + first, one.start("caption") + last)
+        for one in noted
+        for first, last in sentence_spans(one["caption"])
+    ]
     return [span for span in found if _is_prose(text[slice(*span)])]
 
 
