@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from agent_memory.embedded.home import Home, is_held
-from support.mcp_doors import COMMAND, connected
+from support.mcp_doors import COMMAND, MAKES, Make, connected
 from support.servers import stack_environment, temporary_home
 
 THEIRS = "DATABASE_URL=postgresql://them:secret@127.0.0.1:9/theirs\nLOG_LEVEL=loud\nAGENT_MEMORY_URL=http://127.0.0.1:9\n"
@@ -29,18 +29,34 @@ def ended(*arguments: str, spoken: bytes = b"", **environment: str) -> "subproce
     return subprocess.run(argv, env=stack_environment(**environment), input=spoken, capture_output=True, check=False, timeout=100)
 
 
-async def test_over_stdio_the_memory_of_this_machine_is_started_when_nothing_runs(home: Path, tmp_path: Path) -> None:
+async def test_over_stdio_the_memory_of_this_machine_is_started_once_by_clients_that_are_opened_together(
+    home: Path, tmp_path: Path
+) -> None:
     (tmp_path / ".env").write_text(THEIRS)
     environment = stack_environment(AGENT_MEMORY_HOME=str(home), EMBEDDING_MODEL="hash")
-    try:
-        async with connected("fastmcp", "stdio", "", environment=environment, folder=tmp_path) as client:
-            stored = await client.ask("create_long_term_memories", memories=[{"text": "It was started for this"}])
+
+    async def used(make: Make) -> str:
+        async with connected(make, "stdio", "", environment=environment, folder=tmp_path) as client:
+            stored = await client.ask("create_long_term_memories", memories=[{"text": f"It was started for {make}"}])
             found = await client.ask("get_long_term_memory", memory_id=stored["memory_ids"][0])
-        assert found["text"] == "It was started for this"
+        return str(found["text"])
+
+    try:
+        told = await asyncio.gather(*(used(make) for make in MAKES))
+        assert told == [f"It was started for {make}" for make in MAKES]
         assert is_held(Home(path=home))
     finally:
         down = await asyncio.create_subprocess_exec(sys.executable, "-m", "agent_memory.cli.main", "down", env=environment)
         assert await down.wait() == 0
+
+
+@pytest.mark.parametrize("url", ["nowhere", "ftp://me:hush@127.0.0.1", "http://"])
+def test_what_is_no_address_of_a_memory_server_is_told_in_one_line(url: str) -> None:
+    done = ended(AGENT_MEMORY_URL=url)
+    assert (done.returncode, done.stdout) == (2, b"")
+    (line,) = done.stderr.splitlines()
+    assert b"AGENT_MEMORY_URL=" in line
+    assert b"hush" not in line
 
 
 def test_standard_input_comes_with_whole_characters_to_its_end() -> None:

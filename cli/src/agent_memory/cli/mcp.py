@@ -12,6 +12,7 @@ from agent_memory.cli.assembling import Invocation
 from agent_memory.cli.loading.reach import server_url
 from agent_memory.cli.output import CommandError, note
 from agent_memory.cli.stack import start_in_background
+from agent_memory.embedded.errors import StackError
 from agent_memory.embedded.home import Home, home_path, is_held, open_home
 from agent_memory.embedded.processes import until
 from agent_memory.embedded.state import StackState, read_state
@@ -67,10 +68,21 @@ def _server(url: str | None, environment: Mapping[str, str], *, may_start: bool)
             raise
     home = open_home(home_path(environment))
     note(f"nothing runs in {home.path}: starting it; `agent-memory down` stops it")
-    state = _awaited(home) if is_held(home) else start_in_background(home, environment)
+    state = _started(home, environment)
     if not state.http_urls:
         raise CommandError("the stack of this machine has no HTTP door", hint="is the gateway installed?")
     return state.http_urls[0]
+
+
+def _started(home: Home, environment: Mapping[str, str]) -> StackState:
+    """The stack of this home, ready. Several clients that are opened together all start it: one does, the others wait for it."""
+    if not is_held(home):
+        try:
+            return start_in_background(home, environment)
+        except StackError:
+            if not is_held(home):
+                raise
+    return _awaited(home)
 
 
 def _awaited(home: Home) -> StackState:

@@ -1,5 +1,6 @@
 """How this process serves MCP, beside the settings that every service shares."""
 
+import re
 from argparse import ArgumentParser
 from collections.abc import Mapping, Sequence
 from typing import Literal, get_args
@@ -8,7 +9,9 @@ import msgspec
 
 from agent_memory.runtime.settings import Settings, SettingsError
 from agent_memory.runtime.settings.auth import ANY_AUDIENCE, AuthSettings, check_hosts, open_allowed
+from agent_memory.runtime.settings.kinds import Address, shown
 
+_ADDRESS = re.compile(r"https?://[^/\s?#]+(/\S*)?", re.IGNORECASE)
 Mode = Literal["stdio", "sse", "streamable-http"]
 
 
@@ -29,13 +32,15 @@ def mode_of(arguments: Sequence[str]) -> Mode:
 
 
 def load_mcp(mode: Mode, environment: Mapping[str, str]) -> McpSettings:
-    """Raises SettingsError when nothing says where the memory server is."""
+    """Raises SettingsError when nothing says where the memory server is, or what says it is no address."""
     server = environment.get("AGENT_MEMORY_URL", "").strip().rstrip("/")
     if not server:
         raise SettingsError(
             "AGENT_MEMORY_URL must be set to the address of the memory server, such as http://127.0.0.1:8000; "
             "`agent-memory mcp` finds the one of this machine, and starts it for stdio"
         )
+    if not _ADDRESS.fullmatch(server):
+        raise SettingsError(f"AGENT_MEMORY_URL={shown(server, Address)!r} cannot be used: http://host:port")
     return McpSettings(mode=mode, server=server, token=environment.get("AGENT_MEMORY_TOKEN") or None)
 
 
