@@ -84,7 +84,7 @@ def schema() -> Schema:
         "podLabels": reference["labels"],
     }
     kinds = one_of("gateway", "worker", "embeddings", "ops")
-    service = table(**running, kind=kinds, servers=YES, models=YES, embeds=YES, autoscaling=scaling)
+    service = table(**running, kind=kinds, servers=YES, models=YES, asks=YES, embeds=YES, autoscaling=scaling)
     by_cpu = table(by=one_of("none", "cpu"), min=whole(1), max=whole(1), cpu=PERCENT)
     server = {
         "bundled": YES,

@@ -171,13 +171,13 @@ def who_reaches_the_internet(objects: list[Object]) -> set[str]:
 def test_nobody_reaches_the_internet_but_those_who_ask_models() -> None:
     objects = rendered(EVERYTHING)
     outside = who_reaches_the_internet(objects)
-    assert outside == {"gateway", "indexer", "summarizer", "rollup", "compactor", "ops"}
+    assert outside == {"gateway", "indexer", "summarizer", "compactor", "ops"}
     keys = {component(one) for one in objects if one["kind"] == "Deployment" and "envFrom" in str(one)}
-    assert keys == outside
+    assert keys == outside | {"rollup"}  # it waits longer where a summary costs a call, and asks nobody itself
 
 
 def test_whoever_checks_the_tokens_of_an_issuer_can_fetch_its_keys() -> None:
-    quiet = {**STANDALONE, "services": {"gateway": {"models": False}}}
+    quiet = {**STANDALONE, "services": {"gateway": {"asks": False}}}
     assert {"gateway", "mcp"} <= who_reaches_the_internet(rendered(quiet))
     by_token = {**quiet, "auth": {"mode": "token"}}
     assert not {"gateway", "mcp"} & who_reaches_the_internet(rendered(by_token))

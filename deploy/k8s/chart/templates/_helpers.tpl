@@ -37,7 +37,7 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 
 {{/* MCP as a service with its defaults filled in, as JSON. It asks the gateway and nobody else. */}}
 {{- define "am.mcp" -}}
-{{- $own := dict "kind" "mcp" "servers" false "models" false "embeds" false -}}
+{{- $own := dict "kind" "mcp" "servers" false "models" false "asks" false "embeds" false -}}
 {{- mergeOverwrite (deepCopy .Values.serviceDefaults) (omit .Values.mcp "mode") $own | toJson -}}
 {{- end -}}
 
