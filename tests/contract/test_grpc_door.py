@@ -114,6 +114,7 @@ async def test_the_same_words_in_two_scopes_are_two_things(system: MemorySystem)
         assert [scope.path for scope, _ in system.sent] == ["default/a/", "default/b/", "default//zoë"]
 
 
+REFLECTION = [f"grpc.reflection.{version}.ServerReflection/ServerReflectionInfo" for version in ("v1alpha", "v1")]
 GARBAGE = [b"\xff\xff\xff", b"\x0a\x05abc", b'{"event": {}}', pb.GetNodeRequest(node_id="ä").SerializeToString()[:-1]]
 
 
@@ -130,6 +131,18 @@ async def test_bytes_that_are_no_message_are_the_callers_fault(
         told = refused.value
         assert (told.code().name, (told.details() or "")[:30]) == ("INVALID_ARGUMENT", "the request cannot be parsed: ")
         assert await status(edge.stub.GetTocRoot(pb.GetTocRootRequest())) == "OK"
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize("path", ["grpc.health.v1.Health/Check", "grpc.health.v1.Health/Watch", *REFLECTION])
+async def test_the_services_beside_it_say_so_as_well(system: MemorySystem, caplog: pytest.LogCaptureFixture, path: str) -> None:
+    async with rpc(**system.ports()) as edge:
+        channel = edge.channel
+        if path.endswith("Check"):
+            assert await status(channel.unary_unary(f"/{path}")(b"\xff")) == "INVALID_ARGUMENT"
+        else:
+            call = channel.stream_stream(f"/{path}")(iter([b"\xff"]))
+            assert await status(anext(aiter(call))) == "INVALID_ARGUMENT"
     assert caplog.records == []
 
 

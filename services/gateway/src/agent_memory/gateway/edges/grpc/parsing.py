@@ -1,13 +1,13 @@
 """Bytes that are no message of a call are the caller's fault, and told so: gRPC alone would call them unknown and log each."""
 
 from collections.abc import AsyncIterator, Callable, Mapping
+from functools import partial
 from typing import Any
 
 import grpc
 from google.protobuf.message import DecodeError, Message
 
 from agent_memory.contracts.errors import Invalid
-from agent_memory.contracts.proto import memory_pb2_grpc
 from agent_memory.gateway.edges.grpc.calls import Context
 from agent_memory.runtime import telemetry
 
@@ -36,18 +36,26 @@ class Registry:
         self.handlers.update(handlers)
 
 
-def handlers_of(servicer: memory_pb2_grpc.MemoryServiceServicer) -> dict[str, Any]:
-    """The calls of the service, each of which answers INVALID_ARGUMENT to what is no message of its kind."""
+def handlers_of(add: Callable[[Any, Registry], None], servicer: object) -> dict[str, Any]:
+    """The calls of a service, each of which answers INVALID_ARGUMENT to what is no message of its kind. `add` is what generated
+    code has to register it.
+    """
     registry = Registry()
-    memory_pb2_grpc.add_MemoryServiceServicer_to_server(servicer, registry)  # type: ignore[no-untyped-call]
-    return {name: _checked(name, handler) for name, handler in registry.handlers.items()}
+    add(servicer, registry)
+    return {name: checked(name, handler) for name, handler in registry.handlers.items()}
 
 
-def _checked(method: str, handler: Any) -> Any:
-    parse = _parser(handler.request_deserializer)
-    if handler.request_streaming:
-        return handler._replace(request_deserializer=parse, stream_unary=_of_stream(handler.stream_unary))
-    return handler._replace(request_deserializer=parse, unary_unary=_of_one(method, handler.unary_unary))
+def checked(method: str, handler: Any) -> Any:
+    """The handler of one call, of whichever of the four kinds, with that answer to what it cannot read."""
+    guards: dict[tuple[bool, bool], tuple[str, Callable[[Any], Any]]] = {
+        (False, False): ("unary_unary", partial(_of_one, method)),
+        (False, True): ("unary_stream", partial(_of_one, method)),
+        (True, False): ("stream_unary", _of_stream),
+        (True, True): ("stream_stream", _of_streams),
+    }
+    kind, guard = guards[handler.request_streaming, handler.response_streaming]
+    changed = {"request_deserializer": _parser(handler.request_deserializer), kind: guard(getattr(handler, kind))}
+    return handler._replace(**changed)
 
 
 def _parser(parse: Callable[[bytes], Message]) -> Callable[[bytes], Parsed]:
@@ -68,6 +76,21 @@ def _of_one(method: str, call: Any) -> Any:
         return await context.abort(grpc.StatusCode.INVALID_ARGUMENT, request.why)
 
     return answer
+
+
+def _of_streams(call: Any) -> Any:
+    async def readable(requests: AsyncIterator[Parsed], context: Context) -> AsyncIterator[Message]:
+        async for request in requests:
+            if isinstance(request, Unreadable):
+                await context.abort(grpc.StatusCode.INVALID_ARGUMENT, request.why)
+            else:
+                yield request
+
+    async def answers(requests: AsyncIterator[Parsed], context: Context) -> AsyncIterator[Any]:
+        async for one in call(readable(requests, context), context):
+            yield one
+
+    return answers
 
 
 def _of_stream(call: Any) -> Any:

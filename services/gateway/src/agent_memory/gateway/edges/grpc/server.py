@@ -3,14 +3,15 @@
 import socket
 import ssl
 from pathlib import Path
+from typing import Any
 
 import grpc
 from google.protobuf import descriptor_pb2, descriptor_pool
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
-from agent_memory.contracts.proto import memory_pb2
-from agent_memory.gateway.edges.grpc.parsing import handlers_of
+from agent_memory.contracts.proto import memory_pb2, memory_pb2_grpc
+from agent_memory.gateway.edges.grpc.parsing import checked, handlers_of
 from agent_memory.gateway.edges.grpc.service import MemoryService
 from agent_memory.gateway.gateway import Gateway
 from agent_memory.runtime.settings import Settings, SettingsError
@@ -49,10 +50,13 @@ async def start(gateway: Gateway, settings: Settings) -> Door:
             ("grpc.so_reuseport", 0),
         ]
     )
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(NAME, handlers_of(MemoryService(gateway))),))
     checks = health.aio.HealthServicer()
-    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
-    _describe(server)
+    handlers = {
+        NAME: handlers_of(memory_pb2_grpc.add_MemoryServiceServicer_to_server, MemoryService(gateway)),
+        health.SERVICE_NAME: handlers_of(health_pb2_grpc.add_HealthServicer_to_server, checks),
+        **_descriptions(),
+    }
+    server.add_generic_rpc_handlers(tuple(grpc.method_handlers_generic_handler(name, calls) for name, calls in handlers.items()))
     addresses = _listen(server, settings)
     await server.start()
     for name in ("", NAME):
@@ -60,16 +64,16 @@ async def start(gateway: Gateway, settings: Settings) -> Door:
     return Door(server, checks, addresses)
 
 
-def _describe(server: grpc.aio.Server) -> None:
+def _descriptions() -> dict[str, dict[str, Any]]:
     """Reflection in both versions: they say the same on the wire, and tools ask for the newer one first."""
     descriptor_pool.Default().Add(_as_v1())
-    reflection.enable_server_reflection(SERVICES, server)
     stream = grpc.stream_stream_rpc_method_handler(
         reflection.aio.ReflectionServicer(SERVICES).ServerReflectionInfo,
         request_deserializer=reflection_pb2.ServerReflectionRequest.FromString,
         response_serializer=reflection_pb2.ServerReflectionResponse.SerializeToString,
     )
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(V1, {"ServerReflectionInfo": stream}),))
+    calls = {"ServerReflectionInfo": checked("ServerReflectionInfo", stream)}
+    return {reflection.SERVICE_NAME: calls, V1: calls}
 
 
 def _as_v1() -> descriptor_pb2.FileDescriptorProto:
