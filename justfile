@@ -48,7 +48,7 @@ cli *arguments:
 test *arguments:
     python -m pytest $([ $# -gt 0 ] || echo --numprocesses=2 --dist=loadfile) "$@"
 
-# Style: lint rules, format, who may import whom
+# Style: lint rules, format
 [group('check')]
 [no-exit-message]
 lint:
