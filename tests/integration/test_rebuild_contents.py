@@ -21,7 +21,7 @@ from agent_memory.readmodels.contents import UTC_ALWAYS, zones_held, zones_of
 from agent_memory.readmodels.contents_keeping import Keeping
 from agent_memory.readmodels.contents_reads import TableOfContents
 from agent_memory.readmodels.contents_rebuild import compare, rebuild, replay
-from agent_memory.rollup.app import agree_on_zones
+from agent_memory.rollup.app import agree_on_zones, say
 from agent_memory.rollup.domain import Delays
 from agent_memory.rollup.handlers import KeepContents
 from support.logged import MadeUpLog
@@ -143,6 +143,9 @@ async def test_the_command_has_the_zones_of_the_live_one_whatever_is_set_where_i
     nodes = [await TableOfContents(system.redis, zones).node(acme, f"toc:day:2026-01-{day}") for day in (30, 31)]
     async with opened(database_url, redis_url) as seen:
         assert seen.zones == zones
+    await system.redis.flushall()
+    assert [await say(system.redis, one) for one in (zones, UTC_ALWAYS)] == [True, False]
+    assert await zones_held(system.redis) == zones
     await system.close()
     assert (preview.same, read, nodes[0], nodes[1] and nodes[1].events) == (True, [1, 1], None, 1)
 

@@ -1,10 +1,12 @@
 """Composition root of the rollup: the only file that makes things."""
 
+import asyncio
 from contextlib import suppress
 from functools import partial
 
 import structlog
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from agent_memory.contracts.errors import Conflict
 from agent_memory.contracts.streams import CONTENTS, EVENTS
@@ -25,6 +27,7 @@ from agent_memory.runtime.service import run
 from agent_memory.runtime.settings import Settings
 
 SERVICE = "rollup"
+SAY_SECONDS = 5.0
 
 
 async def serve(settings: Settings, own: RollupSettings = DEFAULTS) -> None:
@@ -50,7 +53,7 @@ async def serve(settings: Settings, own: RollupSettings = DEFAULTS) -> None:
         SERVICE,
         redis=redis,
         broker=broker,
-        tasks=[runner.sweep, partial(agree_on_zones, redis, log, zones)],
+        tasks=[runner.sweep, partial(agree_on_zones, redis, log, zones), partial(say_again, redis, zones)],
         checks=checks,
     )
     await connections.close()
@@ -59,13 +62,29 @@ async def serve(settings: Settings, own: RollupSettings = DEFAULTS) -> None:
 
 async def agree_on_zones(redis: Redis, log: LogReader, zones: Zoned) -> None:
     """The table of contents is built anew when days begin at another time than when it was made."""
-    if await redis.hsetnx(GENERATIONS, "zones", zones.name) or (await generations(redis)).zones == zones.name:
+    if await say(redis, zones) or (await generations(redis)).zones == zones.name:
         await redis.hset(GENERATIONS, SAID, zones.said)
         return
     structlog.get_logger(SERVICE).warning("the table of contents is built anew: its time zones have changed")
     with suppress(Conflict):
         async for _ in rebuild(redis, log, zones):
             pass
+
+
+async def say(redis: Redis, zones: Zoned) -> bool:
+    """Note with which time zones it is made, where nobody has. Whether that was so."""
+    fresh = bool(await redis.hsetnx(GENERATIONS, "zones", zones.name))
+    if fresh:
+        await redis.hset(GENERATIONS, SAID, zones.said)
+    return fresh
+
+
+async def say_again(redis: Redis, zones: Zoned) -> None:
+    """A Redis that was wiped has forgotten it, and what is made there anew has ours. Until cancelled."""
+    while True:
+        await asyncio.sleep(SAY_SECONDS)
+        with suppress(RedisError, OSError):
+            await say(redis, zones)
 
 
 async def delays(settings: Settings) -> Delays:
