@@ -121,15 +121,30 @@ def talks(objects: list[Object]) -> dict[tuple[str, str], set[Any]]:
     }
 
 
+@pytest.mark.parametrize("values", [EVERYTHING, STANDALONE], ids=["sidecar", "standalone"])
+def test_a_policy_opens_ports_that_somebody_listens_on_by_number_which_every_network_plugin_knows(values: Object) -> None:
+    objects = rendered(values)
+    containers = [container for _, _, spec in pods(objects) for container in spec["containers"]]
+    listened = {port["containerPort"] for container in containers for port in container.get("ports", ())}
+    opened = {
+        port["port"]
+        for one in objects
+        if one["kind"] == "NetworkPolicy"
+        for rule in one["spec"].get("ingress", ())
+        for port in rule["ports"]
+    }
+    assert opened == listened
+
+
 def test_only_those_who_must_may_talk_to_each_other() -> None:
     users = {*BACKGROUND, "gateway", "ops", "migrate"}
     expected = {(user, server): {port} for user in users for server, port in (("postgres", 5432), ("redis", 6379))}
     expected |= {(user, "embeddings"): {8080} for user in ("gateway", "indexer", "summarizer", "ops")}
-    expected |= {(user, "gateway"): {"http", "grpc"} for user in ("ops", "test")}
+    expected |= {(user, "gateway"): {8000, 50051} for user in ("ops", "test")}
     assert talks(rendered(BUNDLED)) == expected
     beside = {**BUNDLED, "mcp": {"enabled": True}}
-    assert talks(rendered(beside)) == expected | {(user, "gateway"): {"http", "grpc", "mcp"} for user in ("ops", "test")}
-    alone = {("mcp", "gateway"): {"http"}, **{(user, "mcp"): {"mcp"} for user in ("ops", "test")}}
+    assert talks(rendered(beside)) == expected | {(user, "gateway"): {8000, 50051, 9000} for user in ("ops", "test")}
+    alone = {("mcp", "gateway"): {8000}, **{(user, "mcp"): {9000} for user in ("ops", "test")}}
     assert talks(rendered(STANDALONE)) == expected | alone
 
 
@@ -145,9 +160,9 @@ def test_mcp_is_called_by_whoever_may_call_the_gateway_and_looked_at_by_promethe
         for peer in rule["from"]
         if "namespaceSelector" in peer
         for port in rule["ports"]
-        if port["port"] in ("mcp", 9100)
+        if port["port"] in (9000, 9100)
     }
-    assert callers == {("ingress-nginx", "mcp"), ("monitoring", 9100)}
+    assert callers == {("ingress-nginx", 9000), ("monitoring", 9100)}
 
 
 def test_a_backup_reaches_postgres_and_nothing_else() -> None:
