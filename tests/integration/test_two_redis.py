@@ -70,7 +70,7 @@ async def started(database_url: str, bus: OneMoreRedis, views: OneMoreRedis) -> 
     async with AsyncExitStack() as stack:
         for service in ("ingest", "indexer"):
             await stack.enter_async_context(running(service, **places, METRICS_PORT="0"))
-        app = create_edge(await stack.enter_async_context(connected(load(places), AuthSettings())))
+        app = create_edge(await stack.enter_async_context(connected(load(places), AuthSettings(), lambda: False)))
         http = await stack.enter_async_context(AsyncClient(transport=ASGITransport(app=app), base_url="http://test"))
         system = Two(bus, views, database_url, http)
 
