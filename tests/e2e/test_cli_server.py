@@ -114,6 +114,16 @@ def test_memories_are_deleted_by_id_within_their_namespace(typed: Typed, stack: 
     assert typed("delete", "memory", "a", "-f", "--json").json == {"dry_run": False, "deleted": 0, "memory_ids": []}
 
 
+def test_what_is_stored_says_nothing_to_a_terminal(typed: Typed, stack: Stack) -> None:
+    odd = {"id": "odd\x1b[31m", "text": "\x1b[2Jwiped", "topics": ["\x1b]0;title\x07"], "namespace": "odd\x1b[m"}
+    with SyncMemoryClient(stack.http_urls[0]) as client:
+        client.wait_for(client.create_long_term_memory([odd]).position)
+    told = typed("search", "wiped", "-n", odd["namespace"]).out + typed("delete", "memory", odd["id"], "--dry-run").out
+    assert told.count("wiped") == 2
+    assert [line for line in told.splitlines() if not line.isprintable()] == []
+    assert typed("delete", "memory", odd["id"], "-f").out == "Deleted 1 memories.\n"
+
+
 def test_there_are_no_useless_memories_to_delete(typed: Typed, memories: None) -> None:
     assert typed("delete", "memory", "--empty-text", "--invalid", "-f").out == "No memories to delete.\n"
     assert typed("delete", "memory").code == typed("delete", "memory", "a", "--invalid").code == 2

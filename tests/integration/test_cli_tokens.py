@@ -71,6 +71,11 @@ def test_a_list_hides_most_of_each_hash(tokens: Tokens) -> None:
     assert (one["hash"], one["status"], one["expires_at"][-6:]) == (made["hash"], "Active", "+00:00")
 
 
+def test_a_description_says_nothing_to_a_terminal(tokens: Tokens) -> None:
+    told = tokens.output("add", "-d", "red \x1b[31m\rhidden") + tokens.output("list")
+    assert told.count("Description: red  [31m hidden\n") == 2
+
+
 def test_a_token_that_never_ends_is_told_apart(tokens: Tokens) -> None:
     tokens.json("add", "-d", "endless")
     assert [one["status"] for one in tokens.json("list")] == ["Never Expires"]

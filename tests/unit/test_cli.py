@@ -89,6 +89,11 @@ def test_wrong_usage_is_one_line_and_where_to_look(typed: Typed, words: str, wro
     assert hint == f"  hint: `{of} --help` shows what can be said"
 
 
+def test_an_error_says_nothing_to_a_terminal(typed: Typed) -> None:
+    assert typed("schedule-task", "x\x1b[31m").err.startswith("error: there is no task x [31m\n")
+    assert "\x1b" not in typed("config", "--changed").out
+
+
 def test_a_group_that_needs_a_command_shows_which_there_are(typed: Typed) -> None:
     told = typed("token")
     assert (told.code, told.out) == (2, "")

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from agent_memory.cli.daemon import pages
 from agent_memory.cli.daemon.admin import stats_lines
+from agent_memory.cli.daemon.context import tell
 from agent_memory.cli.daemon.lifecycle import DaemonStatus, status_lines
 from agent_memory.cli.daemon.stats import Family, Stats
 from agent_memory.client import (
@@ -272,3 +273,8 @@ def test_uptime_leaves_out_what_is_not_reached(seconds: float, words: str) -> No
 @given(st.integers(-(2**63), 2**63 - 1))
 def test_any_time_can_be_shown(timestamp_ms: int) -> None:
     assert len(pages.moment(timestamp_ms)) >= len("1-01-01 00:00:00")
+
+
+def test_what_was_said_says_nothing_to_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    tell(["one \x1b[31m", "two\nthree\r"], {}, as_json=False)
+    assert capsys.readouterr().out == "one  [31m\ntwo\nthree \n"

@@ -12,7 +12,7 @@ from rich.table import Table
 
 from agent_memory.cli.assembling import Invocation
 from agent_memory.cli.daemon.settings import ENVIRONMENT
-from agent_memory.cli.output import AsJson, console, print_json
+from agent_memory.cli.output import AsJson, console, print_json, printable
 from agent_memory.embedded.home import home_path
 from agent_memory.runtime.settings import Settings, load
 from agent_memory.runtime.settings.accepted import Accepted
@@ -122,5 +122,5 @@ def _source(name: str, environment: Mapping[str, str], from_dotenv: Collection[s
 
 
 def _short(value: Any) -> str:
-    text = "–" if value in (None, "") else str(value).replace("\n", " ")
+    text = "–" if value in (None, "") else printable(str(value))
     return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from agent_memory.cli.options import Force, Namespace, User
-from agent_memory.cli.output import AsJson, CommandError, note, print_json
+from agent_memory.cli.output import AsJson, CommandError, note, print_json, printable
 from agent_memory.cli.server import Url, server_at
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ def session(
     if as_json:
         print_json({"session_id": session_id, "deleted": True})
     else:
-        print(f"Deleted working memory session: {session_id}")
+        print(printable(f"Deleted working memory session: {session_id}"))
 
 
 def _named(client: "SyncMemoryClient", ids: list[str]) -> "list[Memory]":
@@ -109,7 +109,7 @@ def _tell(found: "list[Memory]", gone: int, dry_run: bool, as_json: bool) -> Non
     elif dry_run and found:
         print(f"Would delete {_counted(len(found))}:")
         for one in found:
-            print(f"  {one.id}  {' '.join(one.text.split())[:TEXT]}")
+            print(printable(f"  {one.id}  {' '.join(one.text.split())[:TEXT]}"))
     elif found:
         print(f"Deleted {_counted(gone)}.")
     else:

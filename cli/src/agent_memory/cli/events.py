@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from agent_memory.cli.output import note
+from agent_memory.cli.output import note, printable
 from agent_memory.cli.reach import servers
 from agent_memory.contracts.codec import decode_event, encode
 from agent_memory.contracts.envelope import EventEnvelope
@@ -135,7 +135,7 @@ def as_one_line(envelope: EventEnvelope) -> str:
     except NeedsUpgrade:
         what = "(of a newer version than this command)"
     line = f"{envelope.position:>8}  {recorded:%Y-%m-%d %H:%M:%S}  {envelope.type:<21}  {envelope.scope.path}  {what}"
-    return "".join(character if character.isprintable() else " " for character in line)
+    return printable(line)
 
 
 def about(event: AnyEvent) -> str:

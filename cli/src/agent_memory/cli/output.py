@@ -30,18 +30,23 @@ def callable_here(text: str) -> str:
     return text.replace("agent-memory ", f"{os.environ.get('AGENT_MEMORY_PROGRAM') or 'agent-memory'} ")
 
 
+def printable(text: str) -> str:
+    """The text with nothing in it that a terminal obeys: what was stored comes from anywhere."""
+    return "".join(character if character.isprintable() else " " for character in text)
+
+
 def complain(text: str, hint: str = "") -> None:
     """An error in one line, and what to do about it."""
     colour, plain = ("\x1b[31m", "\x1b[0m") if sys.stderr.isatty() else ("", "")
-    print(f"{colour}error:{plain} {' '.join(text.split())}", file=sys.stderr)
+    print(f"{colour}error:{plain} {printable(' '.join(text.split()))}", file=sys.stderr)
     if hint:
-        print(f"  hint: {callable_here(' '.join(hint.split()))}", file=sys.stderr)
+        print(f"  hint: {printable(callable_here(' '.join(hint.split())))}", file=sys.stderr)
 
 
 def note(text: str) -> None:
     """Something that happens on the way, dimmed on a terminal."""
     dim, plain = ("\x1b[2m", "\x1b[0m") if sys.stderr.isatty() else ("", "")
-    print(f"{dim}{text}{plain}", file=sys.stderr, flush=True)
+    print(f"{dim}{printable(text)}{plain}", file=sys.stderr, flush=True)
 
 
 def console() -> "Console":

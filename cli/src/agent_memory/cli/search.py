@@ -6,7 +6,7 @@ import msgspec
 import typer
 
 from agent_memory.cli.options import Format, FormatOption, Namespace, User, listed
-from agent_memory.cli.output import AsJson
+from agent_memory.cli.output import AsJson, printable
 from agent_memory.cli.server import Url, body_of, server_at
 from agent_memory.contracts.queries import SearchMode, TextScorer
 
@@ -64,7 +64,7 @@ def _page(found: "MemoryHits", offset: int) -> list[str]:
     lines = [f"Found {found.total} memories (showing {len(found.memories)}):", "=" * RULE]
     for number, hit in enumerate(found.memories, offset + 1):
         lines += [f"[{number}] ID: {hit.id}", *(f"    {name}: {value}" for name, value in _told(hit)), ""]
-    return lines[:-1]
+    return [printable(line) for line in lines[:-1]]
 
 
 def _told(hit: "MemoryHit") -> list[tuple[str, str]]:

@@ -10,7 +10,7 @@ import typer
 
 from agent_memory.cli.daemon.context import Endpoint
 from agent_memory.cli.daemon.pages import moment
-from agent_memory.cli.output import AsJson, CommandError, console, print_json
+from agent_memory.cli.output import AsJson, CommandError, console, print_json, printable
 from agent_memory.cli.server import Url
 from agent_memory.cli.timeline_door import Config, Namespace, User, timeline_of
 from agent_memory.contracts.queries import TIMELINE_KINDS, SearchMode
@@ -128,7 +128,7 @@ def _words(one: "TimelineMatch") -> str:
 
 
 def _printable(text: str) -> str:
-    return " ".join("".join(character if character.isprintable() else " " for character in text).split())
+    return " ".join(printable(text).split())
 
 
 def _print(table: "Table") -> None:

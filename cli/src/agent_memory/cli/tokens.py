@@ -11,7 +11,7 @@ from typing import Annotated, TypeVar
 import typer
 
 from agent_memory.cli.options import Force, Format, FormatOption
-from agent_memory.cli.output import AsJson, CommandError, note, print_json
+from agent_memory.cli.output import AsJson, CommandError, note, print_json, printable
 from agent_memory.cli.reach import servers
 from agent_memory.contracts.errors import Conflict
 from agent_memory.contracts.records import MAX_ID_BYTES
@@ -81,9 +81,9 @@ def add(
         return
     print("Token created successfully!")
     print(f"Token: {secret}")
-    print(f"Description: {description}")
+    print(printable(f"Description: {description}"))
     print(f"Expires: {_expires(made)}")
-    print(f"Reaches: {_reach(made)}")
+    print(printable(f"Reaches: {_reach(made)}"))
     print("\nWARNING: Save this token securely. It will not be shown again.")
 
 
@@ -207,11 +207,11 @@ def _status(token: StoredToken, endless: str) -> str:
 
 def _print_short(token: StoredToken) -> None:
     print(f"Token: {token.hash[:8]}...{token.hash[-8:]}")
-    print(f"Description: {token.description}")
+    print(printable(f"Description: {token.description}"))
     print(f"Created: {_iso(token.created_ms)}")
     print(f"Expires: {_expires(token)}{' (EXPIRED)' if _status(token, '') == 'EXPIRED' else ''}")
     print(f"Id: {token.id}")
-    print(f"Reaches: {_reach(token)}")
+    print(printable(f"Reaches: {_reach(token)}"))
 
 
 def _reach(token: StoredToken) -> str:

@@ -10,7 +10,7 @@ import msgspec
 import typer
 
 from agent_memory.cli.daemon.settings import BadConfig, DaemonSettings, load_settings
-from agent_memory.cli.output import CommandError, print_json
+from agent_memory.cli.output import CommandError, print_json, printable
 from agent_memory.client.errors import ConnectionFailed, MemoryClientError, Unauthorized
 from agent_memory.embedded.home import Home
 
@@ -107,4 +107,4 @@ def tell(lines: list[str], answer: object, *, as_json: bool) -> None:
     if as_json:
         print_json(_whole(answer))
     else:
-        print("\n".join(lines))
+        print("\n".join(printable(line) for told in lines for line in told.split("\n")))
