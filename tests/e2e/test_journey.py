@@ -189,9 +189,9 @@ def test_traces_say_what_was_done_to_a_memory_in_the_words_of_the_conventions_an
 
     count, record, session = "gen_ai.memory.record.count", "gen_ai.memory.record.id", "gen_ai.conversation.id"
     created, headers = traced(1)
-    body = {"events": [event("p1", "a pistachio"), event("p2", "two pistachios")]}
+    body = {"events": [event("p1", "a pistachio", session="nuts"), event("p2", "two pistachios", session="nuts")]}
     system.one.post("/v1/events", json=body, headers=headers)
-    assert said(created, "create_memory") == {count: 2, session: "s1"}
+    assert said(created, "create_memory") == {count: 2, session: "nuts"}
     stored, headers = traced(2)
     memory = {"id": "nuts", "text": "likes pistachio ice"}
     position = system.one.post("/v1/long-term-memory/", json={"memories": [memory]}, headers=headers).headers["x-memory-position"]
