@@ -101,19 +101,22 @@ def test_a_group_that_needs_a_command_shows_which_there_are(typed: Typed) -> Non
 
 
 def test_the_shell_completes_commands_options_and_jobs() -> None:
-    def completed(words: str) -> list[str]:
-        asked = {"_AGENT_MEMORY_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(len(words.split(" ")) - 1)}
+    def completed(words: str, shell: str = "bash", **asked: str) -> str:
+        asked |= {"_AGENT_MEMORY_COMPLETE": f"complete_{shell}", "_TYPER_COMPLETE_ARGS": words}
+        asked |= {"COMP_WORDS": words, "COMP_CWORD": str(len(words.split(" ")) - 1)}
         argv = [sys.executable, "-c", "import sys; sys.argv[0] = 'agent-memory'; from agent_memory.cli.main import main; main([])"]
-        return subprocess.run(argv, env={**os.environ, **asked}, capture_output=True, text=True, check=False).stdout.split()
+        return subprocess.run(argv, env={**os.environ, **asked}, capture_output=True, text=True, check=False).stdout
 
-    assert set(completed("agent-memory sched")) == {"schedule-task", "scheduler"}
-    assert completed("agent-memory scheduler pause comp") == ["compaction"]
+    assert set(completed("agent-memory sched").split()) == {"schedule-task", "scheduler"}
+    assert completed("agent-memory scheduler pause comp").split() == ["compaction"]
     assert "--search-mode" in completed("agent-memory search --sea")
+    assert completed("agent-memory scheduler pause comp", "zsh") == "_arguments '*: :((\"compaction\"))'\n"
+    assert completed("agent-memory scheduler pause comp", "fish", _TYPER_COMPLETE_FISH_ACTION="get-args") == "compaction\n"
 
 
 def test_version_is_told_to_people_and_to_programs(typed: Typed) -> None:
     number = typed("version", "--json").json["version"]
-    assert typed("version").out == f"agent-memory-server version {number}\n"
+    assert typed("version").out == typed("--version").out == f"agent-memory-server version {number}\n"
 
 
 def test_every_setting_tells_where_it_comes_from(tmp_path: Path) -> None:

@@ -38,7 +38,18 @@ def application(named: str | None, invocation: Invocation | None = None, *, whol
     return assemble(app, COMMANDS, named, whole=whole)
 
 
-def _options(debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False) -> None:
+def _version(asked: bool) -> None:
+    if asked:
+        from agent_memory.cli.version import version  # noqa: PLC0415 (others need not wait for it)
+
+        version()
+        raise typer.Exit
+
+
+def _options(
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", callback=_version, is_eager=True)] = False,
+) -> None:
     """Options before the command; `main` has looked at them already."""
 
 
