@@ -11,8 +11,9 @@ from mcp import Client as OfficialClient
 
 from agent_memory.runtime.settings import Settings
 from support.controls import wait_until
-from support.mcp_doors import MAKES, PATHS, Make, Transport, connected, in_process
+from support.mcp_doors import MAKES, PATHS, TRANSPORTS, Make, Transport, connected, in_process
 from support.scripted import Asked, Told, scripted
+from support.servers import stack_environment
 
 SUBJECT = {"subject": "anybody", "tenant": "default"}
 ANYBODY = Told(body=SUBJECT)
@@ -63,14 +64,24 @@ async def never_answering(gone: asyncio.Event, asked: asyncio.Event) -> AsyncIte
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
 
-@pytest.mark.parametrize("mode", HTTP_MODES)
+@asynccontextmanager
+async def reached(mode: Transport, memory: str) -> AsyncIterator[str]:
+    """Where a client finds the gateway: over stdio it starts its own, for this memory server."""
+    if mode == "stdio":
+        yield memory
+        return
+    async with in_process(mode, memory) as at:
+        yield at + PATHS[mode]
+
+
+@pytest.mark.parametrize("mode", TRANSPORTS)
 @pytest.mark.parametrize("make", MAKES)
 async def test_a_call_that_a_client_gives_up_is_given_up_behind_it(make: Make, mode: Transport) -> None:
     gone, asked = asyncio.Event(), asyncio.Event()
     async with (
         never_answering(gone, asked) as memory,
-        in_process(mode, memory) as at,
-        connected(make, mode, at + PATHS[mode]) as client,
+        reached(mode, memory) as where,
+        connected(make, mode, where, environment=stack_environment()) as client,
     ):
         call = asyncio.create_task(client.call("get_long_term_memory", memory_id="m"))
         await asyncio.wait_for(asked.wait(), 20)
