@@ -35,26 +35,10 @@ class RememberingBus:
     def __init__(self, bus: CommandBus) -> None:
         self._bus = bus
 
-    async def ask(
-        self,
-        scope: Scope,
-        command: commands.AnyCommand,
-        *,
-        idempotency_key: str = "",
-        fingerprint: str = "",
-        correlation_id: str = "",
-        traceparent: str = "",
-    ) -> Answer:
+    async def ask(self, scope: Scope, command: commands.AnyCommand, **about: str) -> Answer:
         """As the port says."""
-        with around(operation_of(scope, command), traceparent):
-            return await self._bus.ask(
-                scope,
-                command,
-                idempotency_key=idempotency_key,
-                fingerprint=fingerprint,
-                correlation_id=correlation_id,
-                traceparent=traceparent,
-            )
+        with around(operation_of(scope, command), about.get("traceparent", "")):
+            return await self._bus.ask(scope, command, **about)
 
 
 def around(operation: Operation | None, parent: str = "") -> AbstractContextManager[None]:
