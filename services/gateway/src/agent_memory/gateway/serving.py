@@ -1,8 +1,7 @@
 """Both doors from their start to their end: being told to stop, leaving, finishing what is in hand."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from socket import socket
 from types import FrameType
 
@@ -13,6 +12,7 @@ from litestar.types import ASGIApp
 
 from agent_memory.gateway.edges.grpc.server import Door
 from agent_memory.runtime.settings import Settings
+from agent_memory.runtime.signals import told_by
 
 GRACE_SECONDS = 10
 """How long what is in hand may take once nothing more is accepted: as long as a command may wait for its reply."""
@@ -78,14 +78,6 @@ class Server(uvicorn.Server):
             async with asyncio.timeout(self._drain_seconds):
                 await self._hurry.wait()
 
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
+    def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]  # theirs is a generator's
         """Replaces uvicorn's own, which raises the signal once more when it is done."""
-        loop = asyncio.get_running_loop()
-        for number in uvicorn.server.HANDLED_SIGNALS:
-            loop.add_signal_handler(number, self.handle_exit, number, None)
-        try:
-            yield
-        finally:
-            for number in uvicorn.server.HANDLED_SIGNALS:
-                loop.remove_signal_handler(number)
+        return told_by(uvicorn.server.HANDLED_SIGNALS, self.handle_exit)

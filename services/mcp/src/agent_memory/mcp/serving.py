@@ -1,15 +1,14 @@
 """The HTTP server around an application, from its socket to its end."""
 
-import asyncio
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 
 import uvicorn
 import uvicorn.server
 from starlette.types import ASGIApp
 
 from agent_memory.runtime.settings import SettingsError
+from agent_memory.runtime.signals import told_by
 
 GRACE_SECONDS = 3
 WAITING = 2_048
@@ -18,17 +17,9 @@ WAITING = 2_048
 class Server(uvicorn.Server):
     """Stops on a signal by finishing what is in flight, and leaves the process to end by itself, with success."""
 
-    @contextmanager
-    def capture_signals(self) -> Iterator[None]:
+    def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]  # theirs is a generator's
         """Replaces uvicorn's own, which raises the signal once more when it is done."""
-        loop = asyncio.get_running_loop()
-        for number in uvicorn.server.HANDLED_SIGNALS:
-            loop.add_signal_handler(number, self.handle_exit, number, None)
-        try:
-            yield
-        finally:
-            for number in uvicorn.server.HANDLED_SIGNALS:
-                loop.remove_signal_handler(number)
+        return told_by(uvicorn.server.HANDLED_SIGNALS, self.handle_exit)
 
 
 def listening(host: str, port: int) -> socket.socket:
