@@ -236,6 +236,7 @@ async def test_how_much_is_found_is_bounded(edge: Rpc, system: MemorySystem, lim
         (pb.SearchTimelineRequest(query=" "), "query is required"),
         (pb.SearchTimelineRequest(query="x", mode="psychic"), "mode"),
         (pb.SearchTimelineRequest(query="x", kinds=["event", "memory"]), "kinds"),
+        (pb.SearchTimelineRequest(query="x", from_timestamp_ms=2, to_timestamp_ms=1), "to_timestamp_ms is before"),
     ],
 )
 async def test_a_search_for_nothing_is_refused(edge: Rpc, request_: pb.SearchTimelineRequest, words: str) -> None:

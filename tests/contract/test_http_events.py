@@ -236,7 +236,17 @@ async def test_a_search_for_sessions_gives_each_with_its_best_events(http: Async
         {"text": "x", "mode": "magic"},
         {"text": "x", "limit": 101},
         {"text": "x", "offset": -1},
+        {"text": "x", "from": "2026-01-02", "to": "2026-01-01"},
+        {"text": "x", "from": 2, "to": 1, "kinds": []},
     ],
 )
 async def test_a_search_that_cannot_be_is_refused(http: AsyncClient, body: object) -> None:
     assert (await http.post("/v1/timeline/search", json=body)).status_code == 422
+
+
+async def test_a_search_of_a_time_that_ends_before_it_begins_says_what_to_do(http: AsyncClient, system: MemorySystem) -> None:
+    asked = {"text": "x", "from": 2, "to": 1}
+    (problem,) = (await http.post("/v1/timeline/search", json=asked)).json()["detail"]
+    assert (problem["loc"], "exchange them" in problem["msg"], system.queries) == (["body", "to"], True, [])
+    for moment in ({"from": 1, "to": 1}, {"from": 2}, {"to": 1}):
+        assert (await http.post("/v1/timeline/search", json={"text": "x", **moment})).status_code == 200

@@ -209,6 +209,7 @@ async def test_recency_is_on_unless_it_is_switched_off_and_a_listing_has_none(ht
         ({"namespace": {"equals": "n"}}, ["body", "namespace", "equals"]),
         ({"created_at": {"after": "2025-01-01"}}, ["body", "created_at", "after"]),
         ({"memory_type": {"eq": "x"}}, ["body", "memory_type", "eq"]),
+        ({"distance_threshold": -0.1}, ["body", "distance_threshold"]),
         ({"created_at": {"gte": "yesterday"}}, ["body", "created_at", "gte"]),
         ({"created_at": {"between": ["2025-01-01"]}}, ["body", "created_at"]),
         ({"created_at": {"between": ["2025-01-01", "2026-01-01"], "gt": "2025-01-01"}}, ["body", "created_at"]),

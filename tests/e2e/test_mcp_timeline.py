@@ -118,6 +118,9 @@ async def test_a_model_goes_from_the_year_to_the_words(stack: Stack, make: Make,
         assert {event["event_id"] for event in both["events"]} == {"e2", "e3"}
         assert (await client.ask("search_timeline", text="double bookings", session_id="other"))["events"] == []
         await finds_what_is_written(client, segment)
+        backwards = await client.refused("search_timeline", text="seat", **{"from": "2026-02-01", "to": "2026-01-01"})
+        assert "to is before from" in backwards
+        assert "exchange them" in backwards
         assert "there is no node toc:year:1999" in await client.refused("browse_timeline", node_id="toc:year:1999")
         assert "there is no grip" in await client.refused("expand_grip", grip_id="grip:none")
 

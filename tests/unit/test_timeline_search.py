@@ -91,6 +91,7 @@ def test_a_time_that_is_none_is_wrong_usage_in_one_line(text: str) -> None:
     ("arguments", "error"),
     [
         (("search", "x", "--to", "2026-13-01"), "error: --to '2026-13-01' is no time"),
+        (("search", "x", "--from", "2026-01-02", "--to", "2026-01-01"), "error: --to is before --from"),
         (("search", " "), "error: QUERY is empty"),
         (("search", "x", "--limit", "0"), "Invalid value for '--limit'"),
         (("search", "x", "--kind", "year"), "'year' is not one of 'node', 'grip', 'event'"),

@@ -13,7 +13,7 @@ from agent_memory.cli.daemon.pages import moment
 from agent_memory.cli.output import AsJson, CommandError, console, print_json, printable
 from agent_memory.cli.server import Url
 from agent_memory.cli.timeline_door import Config, Namespace, User, timeline_of
-from agent_memory.contracts.queries import TIMELINE_KINDS, SearchMode
+from agent_memory.contracts.queries import TIMELINE_KINDS, SearchMode, backwards
 from agent_memory.contracts.records import MAX_TIMESTAMP_MS, MIN_TIMESTAMP_MS, to_milliseconds
 
 if TYPE_CHECKING:
@@ -59,12 +59,14 @@ def search(
     by what was said.
 
     `agent-memory timeline NODE` shows what stands under a node, `memory-daemon query expand GRIP` the conversation around a grip.
-    Asked over HTTP where --url or AGENT_MEMORY_URL names a server, else over gRPC. Exit code 2 for an empty query or a time that is
-    none, 3 when nobody answers.
+    Asked over HTTP where --url or AGENT_MEMORY_URL names a server, else over gRPC. Exit code 2 for an empty query, or for times
+    that are none or end before they begin, 3 when nobody answers.
     """
     if not query.strip():
         raise CommandError("QUERY is empty", hint='agent-memory timeline search "words to look for"', code=2)
     since, until = time_of("--from", from_), time_of("--to", to, last=True)
+    if backwards(since, until):
+        raise CommandError("--to is before --from", hint="exchange them, or leave one out", code=2)
     kinds = [one for one in TIMELINE_KINDS if not kind or Kind(one) in kind]
     with timeline_of(namespace, user_id, url=url, endpoint=endpoint, config=config) as client:
         found = client.search_timeline(query, kinds=kinds, mode=mode, from_=since, to=until, limit=limit, session_id=session_id)

@@ -107,6 +107,11 @@ class SearchTimeline(msgspec.Struct, frozen=True, kw_only=True):
     group_by: Literal["session"] | None = None
 
 
+def backwards(from_ms: int | None, to_ms: int | None) -> bool:
+    """Whether a search's time ends before it begins: a slip that would be answered by nothing found."""
+    return from_ms is not None and to_ms is not None and to_ms < from_ms
+
+
 class GetEvents(msgspec.Struct, frozen=True, kw_only=True):
     """Raw events of one scope by time, both ends included, in order of (timestamp_ms, event_id); `cursor` continues a page."""
 

@@ -9,7 +9,7 @@ from agent_memory.contracts.commands import RecordEvents
 from agent_memory.contracts.errors import Conflict, Invalid, NotFound, Refused, TooLarge
 from agent_memory.contracts.proto import memory_pb2 as pb
 from agent_memory.contracts.proto import memory_pb2_grpc
-from agent_memory.contracts.queries import TIMELINE_KINDS, GetEvents, SearchTimeline
+from agent_memory.contracts.queries import TIMELINE_KINDS, GetEvents, SearchTimeline, backwards
 from agent_memory.contracts.records import MAX_TIMESTAMP_MS, MIN_TIMESTAMP_MS
 from agent_memory.contracts.replies import EventsRecorded
 from agent_memory.contracts.streams import CONTENTS
@@ -244,14 +244,18 @@ def _search(request: pb.SearchTimelineRequest, caller: Caller) -> SearchTimeline
     mode = request.mode or "hybrid"
     if mode not in MODES:
         raise Invalid(f"mode is one of {', '.join(MODES)}", field="mode")
+    from_ms = _bound(request.from_timestamp_ms) if request.HasField("from_timestamp_ms") else None
+    to_ms = _bound(request.to_timestamp_ms) if request.HasField("to_timestamp_ms") else None
+    if backwards(from_ms, to_ms):
+        raise Invalid("to_timestamp_ms is before from_timestamp_ms: exchange them, or leave one out", field="to_timestamp_ms")
     return SearchTimeline(
         scope=caller.scope,
         text=request.query,
         mode=cast(Any, mode),
         kinds=tuple(kind for kind in TIMELINE_KINDS if kind in request.kinds or not request.kinds),
         session_id=identified(request.session_id, "session_id") if request.session_id else None,
-        from_ms=_bound(request.from_timestamp_ms) if request.HasField("from_timestamp_ms") else None,
-        to_ms=_bound(request.to_timestamp_ms) if request.HasField("to_timestamp_ms") else None,
+        from_ms=from_ms,
+        to_ms=to_ms,
         limit=FOUND if request.limit <= 0 else min(request.limit, MOST_FOUND),
     )
 

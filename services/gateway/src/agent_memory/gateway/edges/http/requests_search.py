@@ -20,6 +20,7 @@ from agent_memory.contracts.queries import (
     SearchTimeline,
     TagFilter,
     TextScorer,
+    backwards,
 )
 from agent_memory.contracts.records import MAX_TIMESTAMP_MS, MIN_TIMESTAMP_MS
 from agent_memory.gateway.edges.http import fields
@@ -161,7 +162,7 @@ _SEARCH: Spec = {
     "hybrid_alpha": (fields.number_between(0.0, 1.0), 0.7),
     "hybrid_fusion": (fields.one_of(*get_args(Fusion)), "weighted"),
     "text_scorer": (_scorer, "BM25STD"),
-    "distance_threshold": (fields.nullable(fields.number), None),
+    "distance_threshold": (fields.nullable(fields.number_between(0.0, None)), None),
     "limit": (fields.between(1, 100), 10),
     "offset": (fields.between(0, MOST_OFFSET), 0),
     "recency_boost": (fields.nullable(fields.boolean), None),
@@ -232,6 +233,8 @@ def search_timeline(body: bytes, principal: Principal, problems: Problems) -> tu
     given = fields.fields(decode(body), _BODY, problems, _TIMELINE)
     asked: list[str] | None = given["kinds"]
     kinds = ("event",) if asked is None else tuple(kind for kind in TIMELINE_KINDS if kind in asked or not asked)
+    if backwards(given["from"], given["to"]):
+        problems.value((*_BODY, "to"), "to is before from: exchange them, or leave one out", given["to"])
     if asked is not None and given["group_by"] is not None:
         problems.value((*_BODY, "group_by"), "group_by groups events; leave kinds out", given["group_by"])
     if len(kinds) > 1 and given["offset"] > MOST_MATCHES_BEFORE:
