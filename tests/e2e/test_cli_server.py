@@ -41,6 +41,16 @@ def test_a_job_that_was_run_by_hand_is_in_the_history_once_it_has_ended(typed: T
     assert any({"stream-trim", "success", "hand"} <= set(line.split()) for line in typed("scheduler", "history").out.splitlines())
 
 
+def test_a_job_that_runs_already_is_run_again_after_that(typed: Typed) -> None:
+    first = typed("scheduler", "run-now", "index-check")
+    assert first.err in ("", "error: Job is running: index-check\n")  # the stack has just begun: it may be due by itself
+    ran = typed("scheduler", "run-now", "index-check", "--wait", "60", "--json")
+    assert (ran.code, ran.json["result"], ran.json["manual"]) == (0, "success", True)
+    told = typed("scheduler", "history", "index-check", "--json").json
+    (before, *_) = (run for run in told if run["due_ms"] < ran.json["due_ms"])
+    assert before["finished_ms"] <= ran.json["started_ms"]
+
+
 def test_a_job_that_is_not_there_is_told_with_where_to_look(typed: Typed) -> None:
     for action in ("pause", "resume", "run-now"):
         ran = typed("scheduler", action, "no-such-job")

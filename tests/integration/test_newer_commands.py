@@ -22,6 +22,7 @@ from agent_memory.eventlog.rows import Batch, NewEvent, SessionRow
 from agent_memory.eventlog.store import EventStore
 from agent_memory.ingest import handlers, unread
 from agent_memory.ingest.handlers import Ingest
+from agent_memory.ingest.settings import DEFAULTS
 from agent_memory.runtime.broker import Entry, ensure_group, make_broker, subscribe
 from agent_memory.runtime.settings import Settings
 from support.controls import wait_until
@@ -129,6 +130,17 @@ async def test_a_newer_command_is_answered_at_once_and_recorded_when_ingest_is_u
     assert await bench.redis.xlen(DEAD_LETTERS) == 0
 
 
+async def test_it_is_chance_who_finds_what_was_left_first(bench: Bench) -> None:
+    for number in range(20):
+        await bench.redis.xadd(COMMANDS, {DATA_FIELD: of_a_newer_version(msgspec.structs.replace(SENT, id=f"c{number}"))})
+    [[_, found]] = await bench.redis.xreadgroup(INGEST_GROUP, "old", {COMMANDS: ">"})
+    await bench.ingest.handle([Entry(id_, fields) for id_, fields in found])
+    left = await bench.redis.xpending_range(COMMANDS, INGEST_GROUP, min="-", max="+", count=100)
+    lies = [one["time_since_delivered"] for one in left]
+    assert len(lies) == 20
+    assert max(lies) - min(lies) > DEFAULTS.claim_after_ms / 10  # left at once, and found at different times
+
+
 async def test_what_no_newer_ingest_took_within_an_hour_is_a_dead_letter_that_keeps_its_place(bench: Bench) -> None:
     sent_ms = now_ms() - unread.PATIENCE_MS - 1
     await bench.ingest.handle([entry(of_a_newer_version(), sent_ms=sent_ms)])
@@ -166,6 +178,19 @@ async def test_a_command_about_what_a_newer_version_wrote_waits_for_it_and_other
     assert failed.fault.name == "NeedsUpgrade"
     assert isinstance(told["c2"].reply, WorkingMemoryChanged)
     assert await bench.redis.xlen(DEAD_LETTERS) == 0
+
+
+async def test_what_a_newer_version_did_with_a_request_is_told_by_an_older_one_that_is_asked_again(bench: Bench) -> None:
+    once = msgspec.structs.replace(SENT, idempotency_key="k", fingerprint="f")
+    await bench.ingest.handle([entry(encode(once))])
+    done = await bench.heard()
+    newer = NewEvent(stream=session_stream(SCOPE, "s1"), version=2, type="ThoughtRecorded", scope=SCOPE, data=b"{}")
+    session = SessionRow(stream=newer.stream, scope=SCOPE, session_id="s1", version=2, alive=True)
+    await bench.store.append(Batch(events=[newer], sessions=[session]), 1)
+    restarted = Ingest(bench.store, bench.redis, Relay("", bench.log, bench.redis))
+    await restarted.handle([entry(encode(msgspec.structs.replace(once, id="c2")))])
+    told = await bench.heard()
+    assert (told.command_id, told.reply, told.position) == ("c2", done.reply, done.position)
 
 
 def test_a_gateway_tells_it_as_something_that_may_be_tried_again() -> None:

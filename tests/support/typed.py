@@ -19,6 +19,7 @@ class Ran(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def json(self) -> Any:
         """Its output, for programs."""
+        assert self.out, f"nothing was put out; exit code {self.code}: {self.err}"
         return json.loads(self.out)
 
 

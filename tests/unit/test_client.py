@@ -25,6 +25,8 @@ from agent_memory.client import (
     Unauthorized,
     WaitTimeout,
 )
+from agent_memory.client.exchange import exchange
+from agent_memory.client.program import Answer, Pause, Request
 from agent_memory.contracts.records import TimelineEvent
 from support.scripted import Asked, ScriptedServer, Told, scripted
 
@@ -383,6 +385,22 @@ def test_waits_grow_and_stay_below_the_longest() -> None:
     waits = list(Retry(attempts=8, first_wait=0.1, longest_wait=1.0).waits())
     assert len(waits) == 7
     assert all(0.05 <= wait <= 1.0 for wait in waits)
+
+
+def test_those_that_are_told_to_come_back_do_not_all_come_back_at_once() -> None:
+    full = Answer(status=503, headers={"retry-after": "1"}, body=b"{}")
+    sending = exchange(Request(method="GET", path="/"), Retry(attempts=9, first_wait=0.1, longest_wait=1.0))
+    next(sending)
+    waits = []
+    for _ in range(8):
+        told = sending.send(full)
+        assert isinstance(told, Pause)
+        waits.append(told.seconds)
+        sending.send(None)
+    with pytest.raises(ServerUnavailable):
+        sending.send(full)
+    assert all(1.0 <= wait <= 1.5 for wait in waits)
+    assert max(waits) - min(waits) > 0.01
 
 
 @pytest.mark.parametrize("kind", [MemoryClient, SyncMemoryClient])

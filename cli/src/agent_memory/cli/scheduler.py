@@ -82,14 +82,16 @@ def run_now(
     url: Url = None,
     as_json: AsJson = False,
 ) -> None:
-    """Have a job run at once, paused or not. With --wait: how it went; exit code 1 when it failed, or goes on longer."""
+    """Have a job run at once, paused or not. With --wait: how it went; exit code 1 when it failed, or goes on longer.
+
+    A job that is running already is refused; with --wait it runs again after that.
+    """
     with server_at(url) as client:
-        before = client.job_runs(job, 1) if wait else []
-        _change(client.run_job, job)
         if not wait:
+            _change(client.run_job, job)
             _tell_change(job, "started", as_json)
             return
-        ended = _awaited(client, job, before, wait)
+        ended = _awaited(client, job, deadline=time.monotonic() + wait, seconds=wait)
     if as_json:
         print_json(_as_told(ended))
     else:
@@ -130,10 +132,25 @@ def _tell_change(job: str, done: str, as_json: bool) -> None:
         print(f"Job '{job}' {done}")
 
 
-def _awaited(client: "SyncMemoryClient", job: str, before: list[JobRun], seconds: float) -> Ran:
-    """The first run that somebody asked for and that ended after `before`. Raises CommandError."""
-    deadline = time.monotonic() + seconds
-    known = {run.started_ms for run in before}
+def _asked(client: "SyncMemoryClient", job: str, deadline: float) -> set[int]:
+    """Asks for a run as soon as none goes on; when those before it began. Raises CommandError."""
+    from agent_memory.client import Conflict  # noqa: PLC0415 (--help need not wait for it)
+
+    while True:
+        before = {run.started_ms for run in client.job_runs(job, 5)}
+        try:
+            _change(client.run_job, job)
+        except Conflict:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(LOOK_EVERY_SECONDS)
+        else:
+            return before
+
+
+def _awaited(client: "SyncMemoryClient", job: str, *, deadline: float, seconds: float) -> Ran:
+    """The first run that ended of those that were asked for from now on. Raises CommandError."""
+    known = _asked(client, job, deadline)
     while True:
         newer = [run for run in client.job_runs(job, 5) if run.manual and run.started_ms not in known]
         if newer:

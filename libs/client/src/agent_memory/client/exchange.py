@@ -1,5 +1,6 @@
 """Sending a request until it is answered: retries with the same key, errors as exceptions, bodies as structs."""
 
+from random import random
 from typing import TypeVar
 from uuid import uuid4
 
@@ -54,5 +55,6 @@ def new_key(given: str | None) -> str:
 
 
 def _retry_after(answer: Answer, retry: Retry) -> float:
+    """Seconds to wait because the server says so, lengthened at random: many that heard the same must not come back at once."""
     hint = answer.headers.get("retry-after", "")
-    return min(float(hint), retry.longest_wait) if hint.isdecimal() else 0.0
+    return min(float(hint), retry.longest_wait) * (1 + random() / 2) if hint.isdecimal() else 0.0

@@ -10,7 +10,7 @@ from agent_memory.ingest.group_commit import GroupCommit
 from agent_memory.ingest.handlers import Ingest
 from agent_memory.ingest.outbox import Outbox
 from agent_memory.ingest.reconcile import Reconciler
-from agent_memory.ingest.settings import IngestSettings
+from agent_memory.ingest.settings import DEFAULTS, IngestSettings
 from agent_memory.runtime import service, telemetry
 from agent_memory.runtime.broker import connect_redis, make_broker, replica_name, subscribe
 from agent_memory.runtime.job_bodies import JobBodies
@@ -19,7 +19,6 @@ from agent_memory.runtime.process import start
 from agent_memory.runtime.settings import Settings
 
 SERVICE = "ingest"
-DEFAULTS = IngestSettings()
 
 
 async def serve(settings: Settings, own: IngestSettings = DEFAULTS) -> None:

@@ -9,6 +9,7 @@ wrote to the sessions that it remembers: that costs less than doing everything t
 import asyncio
 import time
 from collections.abc import Callable, Sequence
+from random import randrange
 
 import msgspec
 import structlog
@@ -26,6 +27,7 @@ from agent_memory.ingest import loading
 from agent_memory.ingest.cache import SessionCache
 from agent_memory.ingest.domain import decide
 from agent_memory.ingest.facts import Facts, Request, session_streams
+from agent_memory.ingest.settings import DEFAULTS
 from agent_memory.ingest.showing import ShownApart, ShownWithAnswers
 from agent_memory.ingest.unread import KEPT, LEFT_FOR_NEWER, PATIENCE_MS, Header, header_of
 from agent_memory.ingest.writing import Plan, Planned
@@ -183,8 +185,9 @@ class Ingest:
             try:
                 with telemetry.measured("ingest", telemetry.APPEND_SECONDS, "log.append", traces):
                     return await self._try_remembered(received)
-            except (Duplicate, LogUnavailable) as error:
-                # A lost connection may have been one that lay idle while Postgres restarted; the log knows what got through.
+            except (Duplicate, LogUnavailable, NeedsUpgrade) as error:
+                # A lost connection may have been one that lay idle while Postgres restarted; the log knows what got through,
+                # and what a newer version did meanwhile with what this one cannot read.
                 telemetry.RETRIES.labels("ingest").inc()
                 self._shared_until = time.monotonic() + SHARED_SECONDS
                 log.debug("deciding from the log", because=str(error), commands=len(received))
@@ -223,7 +226,8 @@ class Ingest:
             return False
         log.warning("left for a newer version", command_id=one.envelope.id, because=error.detail)
         telemetry.COMMANDS_LEFT.inc()
-        await self._set_aside([one], LEFT_FOR_NEWER)
+        # Replicas look for what was left in steps of one length: without chance it could be this one that finds it, each time.
+        await self._set_aside([one], LEFT_FOR_NEWER, idle_ms=randrange(DEFAULTS.claim_after_ms))
         return True
 
     async def _try_remembered(self, received: list[Received]) -> tuple[list[Answered], list[ViewWrite]]:
@@ -325,15 +329,15 @@ class Ingest:
         log.warning("log unavailable", error=error.args[0], commands=len(received))
         await self._set_aside(received, AWAY)
 
-    async def _set_aside(self, received: "Sequence[Received | Unread]", fault: Fault) -> None:
-        """Tells who waits, and leaves the commands pending until a replica claims them again."""
+    async def _set_aside(self, received: "Sequence[Received | Unread]", fault: Fault, *, idle_ms: int = 0) -> None:
+        """Tells who waits, and leaves the commands pending until a replica claims them again, `idle_ms` sooner than otherwise."""
         pipeline = self._redis.pipeline(transaction=False)
         for one in received:
             if one.envelope.reply_to:
                 body = encode(ReplyEnvelope(command_id=one.envelope.id, reply=Failed(fault=fault)))
                 pipeline.publish(replies_channel(one.envelope.reply_to), body)
         ids = [one.entry.id for one in received]
-        pipeline.xclaim(COMMANDS, INGEST_GROUP, SET_ASIDE, 0, ids, retrycount=1, justid=True)
+        pipeline.xclaim(COMMANDS, INGEST_GROUP, SET_ASIDE, 0, ids, idle=idle_ms, retrycount=1, justid=True)
         await pipeline.execute()
 
     async def _give_up(self, entry: Entry, error: Exception, envelope: CommandEnvelope | Header | None, fault: Fault) -> None:

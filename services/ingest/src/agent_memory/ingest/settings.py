@@ -11,3 +11,6 @@ class IngestSettings(msgspec.Struct, frozen=True, kw_only=True):
     batch: int = 200
     claim_after_ms: int = 3000
     connections: int = 3
+
+
+DEFAULTS = IngestSettings()
