@@ -106,6 +106,19 @@ def test_wrong_usage_is_told(typed: Typed, service: SmallTimeline, arguments: tu
     assert error in ran.err
 
 
+@pytest.mark.parametrize("arguments", [("timeline",), ("timeline", "search", "ferry")])
+def test_where_nothing_runs_the_program_names_its_own_command(
+    typed: Typed, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.delenv("AGENT_MEMORY_URL", raising=False)
+    monkeypatch.delenv("AGENT_MEMORY_PROGRAM", raising=False)
+    ran = typed(*arguments, "--endpoint", "http://127.0.0.1:1")
+    assert ran.code == 3
+    assert "start with: agent-memory up (endpoint: http://127.0.0.1:1)" in ran.err
+    monkeypatch.setenv("AGENT_MEMORY_PROGRAM", "./run cli")
+    assert "start with: ./run cli up (" in typed(*arguments, "--endpoint", "http://127.0.0.1:1").err
+
+
 @pytest.mark.parametrize(
     "arguments",
     [("toc:year:2026", "--titles"), ("--titles", "toc:year:2026"), ("-d", "1", "--titles", "--", "toc:year:2026"), ("--titles",)],

@@ -28,4 +28,4 @@ def timeline_of(
     settings = Context(environment=os.environ, file=config).given(endpoint=endpoint, namespace=namespace, user_id=user_id)
     if url or (os.environ.get("AGENT_MEMORY_URL") and not settings.endpoint):
         return server_at(url, namespace=settings.namespace, user_id=settings.user_id)
-    return timeline_at(settings, os.environ)
+    return timeline_at(settings, os.environ, start="agent-memory up")

@@ -10,7 +10,7 @@ import msgspec
 import typer
 
 from agent_memory.cli.daemon.settings import BadConfig, DaemonSettings, load_settings
-from agent_memory.cli.output import CommandError, print_json, printable
+from agent_memory.cli.output import CommandError, callable_here, print_json, printable
 from agent_memory.client.errors import ConnectionFailed, MemoryClientError, Unauthorized
 from agent_memory.embedded.home import Home
 
@@ -50,8 +50,13 @@ def context_of(context: typer.Context) -> Context:
 
 
 @contextmanager
-def timeline_at(settings: DaemonSettings, environment: Mapping[str, str]) -> Iterator["SyncTimelineClient"]:
-    """A connected client. Raises CommandError: code 3 when nobody answers, 1 for what the service refuses."""
+def timeline_at(
+    settings: DaemonSettings, environment: Mapping[str, str], *, start: str = "memory-daemon start"
+) -> Iterator["SyncTimelineClient"]:
+    """A connected client. `start`: the command that whoever asks would start a stack with.
+
+    Raises CommandError: code 3 when nobody answers, 1 for what the service refuses.
+    """
     # What gRPC itself logs of a connection that fails is in the error, too.
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     # Loaded when somebody is to be asked: --help need not wait for it.
@@ -73,7 +78,7 @@ def timeline_at(settings: DaemonSettings, environment: Mapping[str, str]) -> Ite
         raise CommandError(str(error), code=2) from None
     except ConnectionFailed as error:
         raise CommandError(
-            f"memory daemon not running -- start with: memory-daemon start (endpoint: {endpoint})",
+            f"memory daemon not running -- start with: {callable_here(start)} (endpoint: {endpoint})",
             hint=error.detail + (f"; where it speaks TLS: https://{endpoint.rpartition('://')[2]}" if _hung_up(error) else ""),
             code=NOT_RUNNING,
         ) from None
