@@ -138,7 +138,17 @@ def test_a_home_that_cannot_be_written_is_done_without(service: SmallTimeline, t
     ingest(tmp_path / "file", service.endpoint, TMPDIR=str(tmp_path))
     ingest(tmp_path / "file", nobody(), TMPDIR=str(tmp_path))
     assert len(service.events) == 1
-    assert len(list(tmp_path.glob("agent-memory-*/spool/*.json"))) == 1
+    assert len(list(tmp_path.glob("agent-memory-*/*/spool/*.json"))) == 1
+
+
+def test_what_waits_for_one_home_goes_into_no_other(service: SmallTimeline, tmp_path: Path) -> None:
+    for name in ("mine", "other"):
+        (tmp_path / name).touch()
+    ingest(tmp_path / "mine", nobody(), TMPDIR=str(tmp_path))
+    ingest(tmp_path / "other", service.endpoint, PROMPT | {"prompt": "And Go?"}, TMPDIR=str(tmp_path))
+    assert [event.text for event in service.events.values()] == ["And Go?"]
+    ingest(tmp_path / "mine", service.endpoint, PROMPT | {"prompt": "And C?"}, TMPDIR=str(tmp_path))
+    assert sorted(event.text for event in service.events.values()) == ["And C?", "And Go?", "What is Rust?"]
 
 
 def test_a_report_that_there_is_no_time_for_waits(service: SmallTimeline, tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import msgspec
 
 from agent_memory.client.toc import Event
 from agent_memory.client.ulid import new_ulid
-from agent_memory.embedded.home import home_path
+from agent_memory.embedded.home import Home, home_path
 
 _SUFFIX = ".json"
 
@@ -86,9 +86,12 @@ class Spool:
 
 
 def spool_of(environment: Mapping[str, str], home: Path | None = None) -> Spool:
-    """The spool of this user: in the home of the stack; where that cannot be written, in the folder for temporary files."""
-    otherwise = Path(tempfile.gettempdir()) / f"agent-memory-{os.getuid()}" / "spool"
-    return Spool([(home or home_path(environment)) / "spool", otherwise])
+    """The spool of a home: in it; where that cannot be written, in the folder for temporary files, apart from that of other homes,
+    whose memory what waits here is none of.
+    """
+    place = home or home_path(environment)
+    otherwise = Path(tempfile.gettempdir()) / f"agent-memory-{os.getuid()}" / Home(path=Path(os.path.realpath(place))).fingerprint
+    return Spool([place / "spool", otherwise / "spool"])
 
 
 def _write_whole(folder: Path, name: str, content: bytes) -> Path:
