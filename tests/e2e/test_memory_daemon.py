@@ -59,10 +59,14 @@ def daemon() -> Iterator[Daemon]:
         spooled = one.run(module="agent_memory.cli.hooks.ingest", said=json.dumps(hook))
         assert "1 waiting" in spooled.stderr
         os.rename(one.home / "usual", one.home / "elsewhere")
+        config = one.home / ".config" / "agent-memory" / "config.toml"
+        config.parent.mkdir(parents=True)
+        config.write_text('[summarizer]\nmodel = "gpt-4o-mini"\n[dedup]\nenabled = true\n')
         started = one.run("start", "-p", str(one.port), *home)
         assert started.returncode == 0, started.stderr
         try:
             assert f"endpoint http://127.0.0.1:{one.port}" in started.stdout
+            assert f"{config}: without effect here: dedup\n" in started.stderr
             assert "hooks: 1 delivered, 0 refused, 0 waiting" in started.stderr
             yield one
         finally:

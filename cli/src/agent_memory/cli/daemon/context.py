@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import msgspec
 import typer
 
-from agent_memory.cli.daemon.settings import BadConfig, DaemonSettings, load_settings
-from agent_memory.cli.output import CommandError, callable_here, print_json, printable
+from agent_memory.cli.daemon.old_keys import variables, without_effect
+from agent_memory.cli.daemon.settings import BadConfig, DaemonSettings, config_path, file_content, load_settings
+from agent_memory.cli.output import CommandError, callable_here, note, print_json, printable
 from agent_memory.client.errors import ConnectionFailed, MemoryClientError, Unauthorized
 from agent_memory.embedded.home import Home
 
@@ -41,6 +42,22 @@ class Context(msgspec.Struct, frozen=True, kw_only=True):
             return load_settings(self.environment, self.file, log_level=self.log_level, **typed)
         except BadConfig as error:
             raise CommandError(str(error), hint="memory-daemon --help shows where settings come from", code=2) from None
+
+    def models(self) -> dict[str, str]:
+        """Variables for the stack that the file's `[summarizer]` stands for; notes what of the file has no effect here.
+
+        Raises CommandError (code 2).
+        """
+        place = self.file or config_path(self.environment)
+        try:
+            told = file_content(self.environment, self.file)
+            found = variables(told, self.environment)
+        except BadConfig as error:
+            hint = "memory-daemon --help shows where settings come from"
+            raise CommandError(f"{place}: {error}", hint=hint, code=2) from None
+        if idle := without_effect(told):
+            note(f"{place}: without effect here: {', '.join(idle)}")
+        return found
 
 
 def context_of(context: typer.Context) -> Context:

@@ -58,9 +58,10 @@ def start(
             raise CommandError(
                 f"memory daemon is already running (PID {running.pid}, home {place.path})", hint="stop it with: memory-daemon stop"
             )
+    models = here.models()
     home = open_home(home.path)
     enter(home)
-    environment = stack_environment(settings, os.environ)
+    environment = stack_environment(settings, {**os.environ, **models})
     if foreground:
         serve(
             Stack(home.path, environment=environment, tell=note),

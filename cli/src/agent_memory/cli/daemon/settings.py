@@ -90,7 +90,8 @@ def load_settings(environment: Mapping[str, str], file: Path | None = None, **ty
 
     Raises BadConfig.
     """
-    given = _from_file(file or config_path(environment), required=file is not None)
+    told = file_content(environment, file)
+    given = {name: told[name] for name in ENVIRONMENT if name in told}
     for name, variables in ENVIRONMENT.items():
         value = next((value for variable in variables if (value := environment.get(variable, "").strip())), None)
         if value is not None:
@@ -110,17 +111,17 @@ def load_settings(environment: Mapping[str, str], file: Path | None = None, **ty
     return msgspec.structs.replace(settings, log_level=settings.log_level.lower())
 
 
-def _from_file(file: Path, *, required: bool) -> dict[str, Any]:
-    """What the file says of our settings. Others, of older daemons, may stand there and mean nothing."""
+def file_content(environment: Mapping[str, str], file: Path | None = None) -> dict[str, Any]:
+    """What the config file says, also what is none of our settings; nothing where the usual one is not there. Raises BadConfig."""
+    place = file or config_path(environment)
     try:
-        told = tomllib.loads(file.read_text(encoding="utf-8-sig"))
+        return tomllib.loads(place.read_text(encoding="utf-8-sig"))
     except (FileNotFoundError, NotADirectoryError) as error:
-        if required:
-            raise BadConfig(f"{file} cannot be read: {error.strerror}") from None
+        if file is not None:
+            raise BadConfig(f"{place} cannot be read: {error.strerror}") from None
         return {}
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise BadConfig(f"{file} cannot be read: {error}") from None
-    return {name: told[name] for name in ENVIRONMENT if name in told}
+        raise BadConfig(f"{place} cannot be read: {error}") from None
 
 
 def _number(value: str, variable: str) -> int:
