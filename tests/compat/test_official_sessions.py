@@ -293,7 +293,7 @@ async def test_what_is_wrong_is_said(
 
 
 async def test_a_client_that_is_closed_sends_nothing_more(gateway_url: str) -> None:
-    client = MemoryAPIClient(MemoryClientConfig(base_url=gateway_url, timeout=5))
+    client = MemoryAPIClient(MemoryClientConfig(base_url=gateway_url, timeout=60))
     assert (await client.health_check()).now > 0
     await client.close()
     with pytest.raises(RuntimeError, match="closed"):

@@ -38,7 +38,7 @@ async def finished(client: MemoryAPIClient, task: Task) -> Task:
         last = found
         return found.status in ("success", "failed")
 
-    await wait_until(done, "the task has come to its end", timeout=20)
+    await wait_until(done, "the task has come to its end", timeout=60)
     return last
 
 

@@ -303,7 +303,7 @@ async def test_with_a_certificate_it_speaks_tls(certificate: tuple[str, str]) ->
     async with rpc(settings, credentials=trusting, **MemorySystem().ports()) as edge:
         assert await status(edge.stub.GetTocRoot(pb.GetTocRootRequest())) == "OK"
     async with rpc(settings, **MemorySystem().ports()) as edge:
-        assert await status(edge.stub.GetTocRoot(pb.GetTocRootRequest(), timeout=2)) == "UNAVAILABLE"
+        assert await status(edge.stub.GetTocRoot(pb.GetTocRootRequest(), timeout=60)) == "UNAVAILABLE"
 
 
 async def test_with_an_authority_it_asks_for_a_certificate(certificate: tuple[str, str]) -> None:
@@ -315,7 +315,7 @@ async def test_with_an_authority_it_asks_for_a_certificate(certificate: tuple[st
         (grpc.ssl_channel_credentials(root), "UNAVAILABLE"),
     ):
         async with rpc(settings, credentials=credentials, **MemorySystem().ports()) as edge:
-            assert await status(edge.stub.GetTocRoot(pb.GetTocRootRequest(), timeout=2)) == found
+            assert await status(edge.stub.GetTocRoot(pb.GetTocRootRequest(), timeout=60)) == found
 
 
 def test_a_certificate_that_cannot_be_used_is_named(certificate: tuple[str, str], tmp_path: Path) -> None:

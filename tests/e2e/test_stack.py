@@ -47,7 +47,7 @@ def command(home: Path, *arguments: str, **environment: str) -> "subprocess.Comp
 
 
 def answers(url: str) -> bool:
-    with urlopen(url, timeout=10) as answer:
+    with urlopen(url, timeout=60) as answer:
         return bool(answer.status == 200)
 
 

@@ -42,7 +42,7 @@ class Bench:
     async def send(self, *commands, ingest=None, key="", deliveries=1, ids=None, heard=True) -> list[ReplyEnvelope]:
         pubsub = self.redis.pubsub()
         await pubsub.subscribe("am:replies:test")
-        await pubsub.get_message(timeout=5)
+        await pubsub.get_message(timeout=60)
         entries = []
         for number, command in enumerate(commands):
             self.sequence += 1
@@ -59,7 +59,7 @@ class Bench:
         await (ingest or self.ingest).handle(entries)
         replies = []
         while heard and len(replies) < len(commands):
-            message = await pubsub.get_message(timeout=5, ignore_subscribe_messages=True)
+            message = await pubsub.get_message(timeout=60, ignore_subscribe_messages=True)
             if message:
                 replies.append(decode_reply(message["data"]))
         await pubsub.aclose()

@@ -223,7 +223,7 @@ async def test_a_session_belongs_to_the_credential_that_opened_it() -> None:
     async with (
         Memory(by_token).running() as memory,
         in_process("sse", memory, auth=TOKEN_MODE) as at,
-        httpx.AsyncClient(base_url=at, timeout=10) as http,
+        httpx.AsyncClient(base_url=at, timeout=60) as http,
         http.stream("GET", "/sse", headers={"authorization": "Bearer of-ana"}) as sse,
     ):
         lines = sse.aiter_lines()

@@ -84,7 +84,7 @@ async def test_a_call_that_a_client_gives_up_is_given_up_behind_it(make: Make, m
         connected(make, mode, where, environment=stack_environment()) as client,
     ):
         call = asyncio.create_task(client.call("get_long_term_memory", memory_id="m"))
-        await asyncio.wait_for(asked.wait(), 20)
+        await asyncio.wait_for(asked.wait(), 60)
         call.cancel()
         await asyncio.wait([call])
         await wait_until(gone.is_set, "the memory server is no longer asked")
@@ -205,7 +205,7 @@ async def test_what_is_usual_is_what_the_settings_say() -> None:
 async def test_a_session_belongs_to_the_place_that_it_was_opened_for() -> None:
     async with (
         in_process("sse", NOWHERE) as at,
-        httpx.AsyncClient(base_url=at, timeout=10) as http,
+        httpx.AsyncClient(base_url=at, timeout=60) as http,
         http.stream("GET", "/a/sse") as sse,
     ):
         lines = sse.aiter_lines()

@@ -46,12 +46,12 @@ def indexing(database_url: str) -> Iterator[tuple["psycopg.Connection[tuple[obje
 
 def test_writers_go_on_while_an_index_is_made_and_it_waits_for_them_without_giving_up(database_url: str, tmp_path: Path) -> None:
     with newer_version(tmp_path, MORE), indexing(database_url) as (writer, upgrading):
-        with psycopg.connect(database_url, options="-c lock_timeout=5s") as other:
+        with psycopg.connect(database_url, options="-c lock_timeout=30s") as other:
             other.execute(EVENT, (2, 2))
         with pytest.raises(TimeoutError):
             upgrading.result(timeout=0.1)
         writer.commit()
-        assert upgrading.result(timeout=10) == "9001"
+        assert upgrading.result(timeout=60) == "9001"
         assert rows(writer, VALID) == [(True,)]
         assert rows(writer, "SELECT count(*) FROM events") == [(2,)]
 
@@ -61,7 +61,7 @@ def test_an_index_whose_making_was_interrupted_is_made_anew_by_the_next_attempt(
         with indexing(database_url) as (_, upgrading), psycopg.connect(database_url, autocommit=True) as killer:
             killer.execute(f"SELECT pg_terminate_backend(pid) FROM ({BUILDERS}) AS builders")
             with pytest.raises(DBAPIError):
-                upgrading.result(timeout=10)
+                upgrading.result(timeout=60)
             assert rows(killer, VALID) == [(False,)]
             assert rows(killer, "SELECT version_num FROM alembic_version") == [(last_step(),)]
         assert upgrade(database_url) == "9001"

@@ -5,9 +5,11 @@ import time
 from collections.abc import Awaitable, Callable
 
 EVERY_SECONDS = 0.01
+LONGEST = 60.0
+"""So long that only what never comes is missed: a machine may be busy with much else."""
 
 
-async def wait_until(predicate: Callable[[], object | Awaitable[object]], description: str, timeout: float = 10.0) -> None:
+async def wait_until(predicate: Callable[[], object | Awaitable[object]], description: str, timeout: float = LONGEST) -> None:
     """Returns when the predicate (plain or async) is true. Raises AssertionError with the description when it never was."""
     deadline = time.monotonic() + timeout
     while True:
@@ -21,7 +23,7 @@ async def wait_until(predicate: Callable[[], object | Awaitable[object]], descri
         await asyncio.sleep(EVERY_SECONDS)
 
 
-def wait_until_now(predicate: Callable[[], object], description: str, timeout: float = 10.0) -> None:
+def wait_until_now(predicate: Callable[[], object], description: str, timeout: float = LONGEST) -> None:
     """The same for tests that have no event loop."""
     deadline = time.monotonic() + timeout
     while not predicate():

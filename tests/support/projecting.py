@@ -104,7 +104,7 @@ class Bench:
         async def there() -> bool:
             return await self.ledger.checkpoint() >= position
 
-        await wait_until(there, f"checkpoint {position}", timeout=20)
+        await wait_until(there, f"checkpoint {position}", timeout=60)
 
     async def close(self) -> None:
         """Gives all connections back."""

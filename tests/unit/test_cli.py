@@ -170,7 +170,7 @@ def test_a_program_is_started_again_when_its_code_changes(tmp_path: Path) -> Non
         assert until(lambda: len(started()) == 2, 20)
     finally:
         running.terminate()
-        told, _ = running.communicate(timeout=20)
+        told, _ = running.communicate(timeout=60)
     assert running.returncode == 0
     assert told == "the code has changed: starting again\n"
     assert not any(Path(f"/proc/{pid}").exists() for pid in started())
