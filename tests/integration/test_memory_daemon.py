@@ -158,6 +158,20 @@ def test_a_service_with_a_certificate_of_its_own_is_trusted_when_that_is_named(h
     assert "none cannot be read" in absent.stderr
 
 
+def test_a_service_that_asks_who_connects_is_shown_a_certificate(home: Path, certificate: tuple[str, str]) -> None:
+    chain, key = (Path(file).read_bytes() for file in certificate)
+    known = {"MEMORY_CA_FILE": certificate[0], "MEMORY_CERT_FILE": certificate[0], "MEMORY_KEY_FILE": certificate[1]}
+    with small_timeline(tls=(key, chain), known=chain) as service:
+        asked = ("query", "-e", service.endpoint, "root")
+        assert ran(home, *asked, **known).returncode == 0
+        half = ran(home, *asked, **{**known, "MEMORY_KEY_FILE": ""})
+        assert (half.returncode, "cert_file and key_file go together" in half.stderr) == (2, True)
+        hook = json.dumps({"hook_event_name": "UserPromptSubmit", "session_id": "s", "prompt": "Who I am is shown."})
+        reported = {"module": "agent_memory.cli.hooks.ingest", "said": hook, "MEMORY_HOOK_SECONDS": "40"}
+        ran(home, MEMORY_ENDPOINT=service.endpoint, **known, **reported)
+        assert [event.text for event in service.events.values()] == ["Who I am is shown."]
+
+
 def test_a_pid_file_of_a_daemon_that_died_is_removed(home: Path) -> None:
     file = home / "agent-memory" / "daemon.pid"
     file.parent.mkdir()

@@ -166,15 +166,17 @@ class SmallTimeline(MemoryServiceServicer):
 
 
 @contextmanager
-def small_timeline(port: int = 0, *, tls: tuple[bytes, bytes] | None = None) -> Iterator[SmallTimeline]:
-    """The service, listening on loopback while the block runs. `tls`: its private key and its certificate (PEM), for localhost."""
+def small_timeline(port: int = 0, *, tls: tuple[bytes, bytes] | None = None, known: bytes | None = None) -> Iterator[SmallTimeline]:
+    """The service, listening on loopback while the block runs. `tls`: its private key and its certificate (PEM), for localhost;
+    `known`: who must have signed the certificate of whoever connects.
+    """
     service = SmallTimeline()
     server = grpc.server(ThreadPoolExecutor(max_workers=8))
     add_MemoryServiceServicer_to_server(service, server)  # type: ignore[no-untyped-call]
     if tls is None:
         service.endpoint = f"http://127.0.0.1:{server.add_insecure_port(f'127.0.0.1:{port}')}"
     else:
-        bound = server.add_secure_port(f"127.0.0.1:{port}", grpc.ssl_server_credentials([tls]))
+        bound = server.add_secure_port(f"127.0.0.1:{port}", grpc.ssl_server_credentials([tls], known, known is not None))
         service.endpoint = f"https://localhost:{bound}"
     server.start()
     try:

@@ -82,13 +82,16 @@ def timeline_at(
     reach = settings.reach(environment)
     endpoint = reach.endpoint
     try:
+        certificates = reach.certificates()
         with SyncTimelineClient.connect(
             endpoint,
             settings.token,
             namespace=settings.namespace,
             user_id=settings.user_id,
             timeout=CALL_SECONDS,
-            root_certificates=reach.certificates(),
+            root_certificates=certificates.roots,
+            private_key=certificates.key,
+            certificate_chain=certificates.chain,
         ) as timeline:
             yield timeline
     except BadConfig as error:

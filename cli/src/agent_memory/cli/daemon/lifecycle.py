@@ -138,7 +138,7 @@ def _started(state: StackState, file: Path, settings: DaemonSettings, as_json: b
         note(f"{file} cannot be written: {error.strerror}")
     told = {"status": "running", "pid": state.pid, "port": state.grpc_port, "endpoint": endpoint, "home": state.home}
     tell([f"Daemon started (PID {state.pid}, endpoint {endpoint})"], told, as_json=as_json)
-    deliver_waiting(state, settings.token)
+    deliver_waiting(state, settings.token, settings)
 
 
 def _stopping(file: Path) -> None:

@@ -18,6 +18,7 @@ class DaemonSettings(msgspec.Struct, frozen=True, kw_only=True):
     """`db_path`: the home of the stack; empty, AGENT_MEMORY_HOME or the usual place. `endpoint`: empty, the stack of that home,
     or else the one that `memory-daemon start` started, wherever its home is.
     `ca_file`: the certificates to trust with https (PEM); empty, those of this system, or the certificate of that stack.
+    `cert_file` and `key_file` (PEM): what is shown to a server that asks who connects.
     `grpc_host`: empty, both loopbacks; beyond them it needs authentication. `log_level`: empty, LOG_LEVEL, or info.
     """
 
@@ -27,6 +28,8 @@ class DaemonSettings(msgspec.Struct, frozen=True, kw_only=True):
     log_level: str = ""
     endpoint: str = ""
     ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
     token: str | None = None
     namespace: str | None = None
     user_id: str | None = None
@@ -37,28 +40,50 @@ class DaemonSettings(msgspec.Struct, frozen=True, kw_only=True):
 
     def reach(self, environment: Mapping[str, str]) -> "Reach":
         """The endpoint that is set, or that of the stack that runs here, or the usual one."""
+        mine = Reach(endpoint=self.endpoint, ca_file=self.ca_file, cert_file=self.cert_file, key_file=self.key_file)
         if self.endpoint:
-            return Reach(endpoint=self.endpoint, ca_file=self.ca_file)
+            return mine
         started = None if self.db_path else home_in(pid_path(environment))
         for home in (self.home(environment), started):
             state = running_in(home) if home else None
             if state and state.grpc_port:
-                return Reach(endpoint=state.grpc_endpoint, ca_file=self.ca_file or state.grpc_certificate)
-        return Reach(endpoint=f"http://[::1]:{self.grpc_port or DEFAULT_PORT}", ca_file=self.ca_file)
+                return mine.at(state.grpc_endpoint, state.grpc_certificate)
+        return mine.at(f"http://[::1]:{self.grpc_port or DEFAULT_PORT}")
+
+
+class Certificates(msgspec.Struct, frozen=True, kw_only=True):
+    """PEM: `roots` are trusted; `chain` with its `key` is shown. None: those of this system, and nothing."""
+
+    roots: bytes | None = None
+    chain: bytes | None = None
+    key: bytes | None = None
 
 
 class Reach(msgspec.Struct, frozen=True, kw_only=True):
-    """Where a service is, and which certificates (a PEM file) are trusted there; empty, those of this system."""
+    """Where a service is, which certificates (a PEM file) are trusted there, empty those of this system, and which one is shown."""
 
     endpoint: str
     ca_file: str = ""
+    cert_file: str = ""
+    key_file: str = ""
 
-    def certificates(self) -> bytes | None:
+    def at(self, endpoint: str, certificate: str = "") -> "Reach":
+        """The same at another place, where this certificate is trusted unless others are named."""
+        return msgspec.structs.replace(self, endpoint=endpoint, ca_file=self.ca_file or certificate)
+
+    def certificates(self) -> Certificates:
         """Raises BadConfig."""
-        try:
-            return Path(self.ca_file).expanduser().read_bytes() if self.ca_file else None
-        except OSError as error:
-            raise BadConfig(f"ca_file {self.ca_file} cannot be read: {error.strerror}") from None
+        if bool(self.cert_file) != bool(self.key_file):
+            raise BadConfig("cert_file and key_file go together: set both, or none")
+        read = {name: _content(name, getattr(self, name)) for name in ("ca_file", "cert_file", "key_file")}
+        return Certificates(roots=read["ca_file"], chain=read["cert_file"], key=read["key_file"])
+
+
+def _content(name: str, file: str) -> bytes | None:
+    try:
+        return Path(file).expanduser().read_bytes() if file else None
+    except OSError as error:
+        raise BadConfig(f"{name} {file} cannot be read: {error.strerror}") from None
 
 
 ENVIRONMENT = {
@@ -68,6 +93,8 @@ ENVIRONMENT = {
     "log_level": ("MEMORY_LOG_LEVEL",),
     "endpoint": ("MEMORY_ENDPOINT", "MEMORY_DAEMON_ADDR"),
     "ca_file": ("MEMORY_CA_FILE",),
+    "cert_file": ("MEMORY_CERT_FILE",),
+    "key_file": ("MEMORY_KEY_FILE",),
     "token": ("MEMORY_TOKEN", "AGENT_MEMORY_TOKEN"),
     "namespace": ("MEMORY_NAMESPACE",),
     "user_id": ("MEMORY_USER_ID",),

@@ -97,17 +97,21 @@ def flush_(as_json: AsJson = False) -> None:
         raise SystemExit(4)
 
 
-def deliver_waiting(state: StackState, token: str | None) -> None:
+def deliver_waiting(state: StackState, token: str | None, settings: DaemonSettings | None = None) -> None:
     """At the start of a stack: what hooks have left for it. Says what came of it, where something waited."""
     spool = spool_of(os.environ, Path(state.home))
     if not spool.waiting():
         return
     try:
-        trusted = Reach(endpoint=state.grpc_endpoint, ca_file=state.grpc_certificate).certificates()
+        held = settings or load_settings(os.environ)
+        reach = Reach(
+            endpoint=state.grpc_endpoint, ca_file=state.grpc_certificate, cert_file=held.cert_file, key_file=held.key_file
+        )
+        server = Server(endpoint=reach.endpoint, token=token, certificates=reach.certificates())
     except BadConfig as error:
         note(f"hooks: {len(spool.waiting())} waiting: {error}")
         return
-    outcome = flush(spool, Server(endpoint=state.grpc_endpoint, token=token, root_certificates=trusted), FLUSH_SECONDS)
+    outcome = flush(spool, server, FLUSH_SECONDS)
     note(delivered_line(outcome) + (f" ({outcome.why})" if outcome.why else ""))
 
 

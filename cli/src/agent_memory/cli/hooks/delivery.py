@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from agent_memory.cli.daemon.settings import DaemonSettings
+from agent_memory.cli.daemon.settings import Certificates, DaemonSettings
 from agent_memory.cli.hooks.sifting import fresh
 from agent_memory.cli.hooks.spool import Report, Spool
 from agent_memory.client.endpoint import parse_endpoint
@@ -30,11 +30,11 @@ TOGETHER = 200
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):
-    """Where to deliver, and as whom. `root_certificates` (PEM): those to trust with https, where they are not this system's."""
+    """Where to deliver, and as whom."""
 
     endpoint: str
     token: str | None = None
-    root_certificates: bytes | None = None
+    certificates: Certificates = Certificates()
 
 
 class Delivery(msgspec.Struct, kw_only=True):
@@ -146,16 +146,23 @@ def connected(server: Server, scope: Scope, seconds: float) -> "SyncTimelineClie
     from agent_memory.client.grpc_clients import SyncTimelineClient  # noqa: PLC0415
 
     namespace, user_id = scope
-    once, trusted = Retry(attempts=1), server.root_certificates
     return SyncTimelineClient(
-        server.endpoint, server.token, namespace, user_id, retry=once, timeout=seconds, root_certificates=trusted
+        server.endpoint,
+        server.token,
+        namespace,
+        user_id,
+        retry=Retry(attempts=1),
+        timeout=seconds,
+        root_certificates=server.certificates.roots,
+        private_key=server.certificates.key,
+        certificate_chain=server.certificates.chain,
     )
 
 
 def server_of(settings: DaemonSettings, environment: Mapping[str, str]) -> Server:
     """The server that these settings name. Raises BadConfig."""
     reach = settings.reach(environment)
-    return Server(endpoint=reach.endpoint, token=settings.token, root_certificates=reach.certificates())
+    return Server(endpoint=reach.endpoint, token=settings.token, certificates=reach.certificates())
 
 
 def _knock(endpoint: str, seconds: float) -> None:

@@ -1,5 +1,6 @@
 """The clients of the HTTP API. Each operation is named once, in `Operations`; a client says only how a step is carried out."""
 
+import ssl
 from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 class Operations:
     """What a client can do; parameters and errors stand at the functions named here.
 
-    `namespace` and `user_id` hold for every call that names no others; `timeout` is in seconds per request.
+    `namespace` and `user_id` hold for every call that names no others; `timeout` is in seconds per request. `tls` says which
+    authorities are trusted with https:// and which certificate is shown, where it is not as usual (SSL_CERT_FILE, and none).
     Raises InvalidEndpoint for a `base_url` that is not http://host:port.
     """
 
@@ -32,9 +34,10 @@ class Operations:
         *,
         retry: Retry | None = None,
         timeout: float = 30.0,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         self.caller = Caller(namespace=namespace, user_id=user_id, retry=retry or Retry())
-        self.connection: dict[str, Any] = {"base_url": _checked(base_url), "timeout": timeout}
+        self.connection: dict[str, Any] = {"base_url": _checked(base_url), "timeout": timeout, "verify": tls or True}
         self.headers = _headers(token)
 
     def acting(

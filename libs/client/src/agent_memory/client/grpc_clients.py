@@ -47,7 +47,8 @@ class TimelineOperations:
     """What a client can do; parameters and errors stand at the functions named here.
 
     `token`, `namespace` and `user_id` go with every call; `timeout` is the deadline of each, in seconds. `root_certificates` (PEM)
-    are those to trust with https://, where they are not the usual ones. Raises InvalidEndpoint.
+    are those to trust with https://, where they are not the usual ones; `private_key` and `certificate_chain` (PEM, both or none)
+    are shown to a server that asks who connects. Raises InvalidEndpoint.
     """
 
     def __init__(
@@ -60,12 +61,18 @@ class TimelineOperations:
         retry: Retry | None = None,
         timeout: float = 30.0,
         root_certificates: bytes | None = None,
+        private_key: bytes | None = None,
+        certificate_chain: bytes | None = None,
     ) -> None:
+        if (private_key is None) != (certificate_chain is None):
+            # gRPC ends the whole process over one without the other.
+            raise ValueError("private_key and certificate_chain go together: give both, or neither")
         self.endpoint = endpoint
         self.caller = Caller(namespace=namespace, user_id=user_id, retry=retry or Retry())
         self.timeout = timeout
         self._at = parse_endpoint(endpoint)
-        self._trusted = grpc.ssl_channel_credentials(root_certificates) if self._at.secure else None
+        shown = (root_certificates, private_key, certificate_chain)
+        self._trusted = grpc.ssl_channel_credentials(*shown) if self._at.secure else None
         self._metadata = tuple(_scope(token, namespace, user_id))
 
     ingest = Operation(rpc.ingest)
