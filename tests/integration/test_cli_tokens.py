@@ -151,6 +151,14 @@ def test_a_hash_that_is_nobodys_or_more_than_ones_is_an_error(tokens: Tokens) ->
         tokens.output("show", made[0]["hash"][:30])
 
 
+def test_no_hash_at_all_is_that_of_no_token_not_of_the_only_one(tokens: Tokens) -> None:
+    tokens.json("add", "-d", "only")
+    for what in (("show", ""), ("remove", "", "--force")):
+        with pytest.raises(CommandError, match="No token found matching ''"):
+            tokens.output(*what)
+    assert len(tokens.json("list")) == 1
+
+
 def test_a_token_is_removed_after_a_question_or_without_one(tokens: Tokens) -> None:
     made = [tokens.json("add", "-d", str(number)) for number in range(2)]
     refused = tokens.run("remove", made[0]["id"], answer="n\n")

@@ -174,7 +174,7 @@ def _found(wanted: str, for_programs: bool) -> StoredToken:
     """The token of that id or hash. Raises CommandError when there is none, or more than one."""
     every = _with_store(lambda store: store.all())
     found = [one for one in every if wanted in (one.id, one.hash)]
-    if not found and len(wanted) < SHORT_HASH:
+    if not found and 0 < len(wanted) < SHORT_HASH:
         found = [one for one in every if wanted in one.hash or one.id.startswith(wanted)]
     if len(found) == 1:
         return found[0]
