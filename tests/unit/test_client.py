@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import unquote
 
 import pytest
 
@@ -263,6 +264,23 @@ def test_a_server_that_knows_no_kinds_tells_of_events_alone() -> None:
     assert (match.kind, match.id, match.score, match.text, match.timestamp_ms) == ("event", "e", 0.9, "hi", 5)
     assert match.event
     assert match.event.session_id == "s"
+
+
+@pytest.mark.parametrize("session_id", [".", "..", "...", "a/../b"])
+def test_an_id_that_looks_like_a_step_to_another_place_stays_an_id(session_id: str) -> None:
+    with scripted(Told(status=404, body={"detail": "none"})) as server, client_of(server) as memory:
+        for ask in (memory.get_working_memory, memory.get_long_term_memory, memory.delete_working_memory):
+            with pytest.raises(NotFound):
+                ask(session_id)
+    assert [unquote(asked.path).partition("-memory/")[2] for asked in server.asked] == [session_id] * 3
+
+
+def test_an_id_that_is_empty_is_refused_before_it_names_something_else() -> None:
+    with scripted(Told()) as server, client_of(server) as memory:
+        for ask in (memory.get_working_memory, memory.delete_working_memory, memory.get_node, memory.pause_job):
+            with pytest.raises(InvalidRequest, match="an id is empty"):
+                ask("")
+    assert server.asked == []
 
 
 def test_ids_with_slashes_and_non_ascii_letters_stay_one_part_of_the_path() -> None:

@@ -78,7 +78,7 @@ def _used(path: str, task: OldTask, given: Arguments) -> dict[str, str]:
 
 def _scheduled(client: "SyncMemoryClient", task: OldTask, used: dict[str, str]) -> str:
     from agent_memory.client import Conflict  # noqa: PLC0415 (--help need not wait for it)
-    from agent_memory.client.program import path  # noqa: PLC0415
+    from agent_memory.client.paths import path  # noqa: PLC0415
 
     if task.kind == "view":
         if "view_id" not in used:

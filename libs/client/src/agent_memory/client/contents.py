@@ -8,7 +8,8 @@ import msgspec
 from agent_memory.client import timeline
 from agent_memory.client.errors import NotFound, SerializationFailed
 from agent_memory.client.exchange import exchange, fetch, new_key
-from agent_memory.client.program import Caller, Program, Request, params, path
+from agent_memory.client.paths import path
+from agent_memory.client.program import Caller, Program, Request, params
 from agent_memory.client.records import event_of, grip_of, job_of, node_of
 from agent_memory.client.toc import BrowseTocResult, Event, ExpandGripResult, SchedulerStatus, TocNode
 from agent_memory.contracts import jobs, toc

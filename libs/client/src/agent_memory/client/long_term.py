@@ -9,7 +9,8 @@ import msgspec
 
 from agent_memory.client.answers import Deleted, Memory, MemoryHits, Prompt, Stored, Written
 from agent_memory.client.exchange import exchange, fetch, new_key, read
-from agent_memory.client.program import Caller, Program, Request, params, path
+from agent_memory.client.paths import path
+from agent_memory.client.program import Caller, Program, Request, params
 from agent_memory.contracts.queries import MemoryFilters, SearchMode
 from agent_memory.contracts.records import MemoryRecord
 

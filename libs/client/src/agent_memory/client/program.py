@@ -7,7 +7,6 @@ carry out a step.
 from collections.abc import Generator, Iterator, Mapping
 from random import random
 from typing import Any, TypeVar
-from urllib.parse import quote
 
 import msgspec
 
@@ -117,11 +116,6 @@ def call(what: Call) -> Program[Reply]:
 def pause(seconds: float) -> Program[None]:
     """Wait without blocking whoever carries the program out."""
     yield Pause(seconds=seconds)
-
-
-def path(*parts: str) -> str:
-    """A URL path whose parts may hold any character."""
-    return "/" + "/".join(quote(part, safe="") for part in parts)
 
 
 def params(**given: str | int | bool | None) -> tuple[tuple[str, str], ...]:

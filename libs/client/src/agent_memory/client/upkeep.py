@@ -7,7 +7,8 @@ import msgspec
 
 from agent_memory.client.answers import Compacted, Forgotten, MemoryHistory
 from agent_memory.client.exchange import exchange, fetch, new_key, read
-from agent_memory.client.program import Caller, Program, Request, params, path
+from agent_memory.client.paths import path
+from agent_memory.client.program import Caller, Program, Request, params
 
 COMPACTION_SECONDS = 600.0
 """A compaction answers when it is done, and may ask a model about many memories."""

@@ -7,7 +7,8 @@ import msgspec
 
 from agent_memory.client.answers import Appended, SessionPage, WorkingMemory, Written
 from agent_memory.client.exchange import exchange, fetch, new_key, read
-from agent_memory.client.program import Caller, Program, Request, params, path
+from agent_memory.client.paths import path
+from agent_memory.client.program import Caller, Program, Request, params
 from agent_memory.contracts.records import Message
 
 
