@@ -248,5 +248,7 @@ async def test_a_search_of_a_time_that_ends_before_it_begins_says_what_to_do(htt
     asked = {"text": "x", "from": 2, "to": 1}
     (problem,) = (await http.post("/v1/timeline/search", json=asked)).json()["detail"]
     assert (problem["loc"], "exchange them" in problem["msg"], system.queries) == (["body", "to"], True, [])
+    (alone,) = (await http.post("/v1/timeline/search", json={**asked, "to": "someday"})).json()["detail"]
+    assert alone["type"] == "datetime_parsing"
     for moment in ({"from": 1, "to": 1}, {"from": 2}, {"to": 1}):
         assert (await http.post("/v1/timeline/search", json={"text": "x", **moment})).status_code == 200

@@ -1,5 +1,6 @@
 """How lax the checks of single values are, and that nothing makes them fail in another way."""
 
+import re
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
@@ -99,12 +100,30 @@ def test_values_are_taken_as_clients_send_them(check: fields.Check, given: objec
         (fields.moment, 1e300, "datetime_parsing"),
         (fields.moment, float("nan"), "datetime_parsing"),
         (fields.moment, True, "datetime_type"),
+        (fields.between(1, 5), "abc", "int_parsing"),
+        (fields.between(1, 5), 0, "greater_than_equal"),
+        (fields.number_between(0.5, 1.0), "abc", "float_parsing"),
         (fields.anything, {"a": [{"\x00": 1}]}, "value_error"),
         (fields.anything, {"a": float("inf")}, "finite_number"),
     ],
 )
 def test_what_cannot_be_stored_is_named(check: fields.Check, given: object, kind: str) -> None:
     assert [problem["type"] for problem in found(check, given)[1]] == [kind]
+
+
+@pytest.mark.parametrize(
+    "given", [1e300, 10**30, "0001-01-01T00:00:00+14:00", "2026-01-01T00:00:00+99:00", "9999-12-31T23:00-05:00"]
+)
+def test_a_time_that_is_none_is_told_without_words_of_python(given: object) -> None:
+    (problem,) = found(fields.moment, given)[1]
+    assert not {"Python", "timedelta", "C"}.intersection(re.findall(r"\w+", problem["msg"]))
+
+
+def test_a_body_that_is_no_object_is_one_problem_however_many_parts_it_is_read_in() -> None:
+    problems = Problems()
+    for spec in ({"a": (fields.text, None)}, {"b": (fields.integer, 1)}):
+        fields.fields([], ("body",), problems, spec)
+    assert [problem["type"] for problem in problems.found] == ["model_attributes_type"]
 
 
 def test_a_value_nested_too_deep_is_refused_without_recursion() -> None:

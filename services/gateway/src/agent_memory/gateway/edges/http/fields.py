@@ -111,8 +111,9 @@ def between(low: int | None, high: int | None) -> Check:
     """A whole number within bounds, both included."""
 
     def check(value: object, loc: Loc, problems: Problems) -> int:
+        before = len(problems.found)
         number = integer(value, loc, problems)
-        return int(_bounded(number, value, loc, problems, low, high))
+        return number if len(problems.found) > before else int(_bounded(number, value, loc, problems, low, high))
 
     return check
 
@@ -139,7 +140,9 @@ def number_between(low: float | None, high: float | None) -> Check:
     """A finite number within bounds, both included."""
 
     def check(value: object, loc: Loc, problems: Problems) -> float:
-        return _bounded(number(value, loc, problems), value, loc, problems, low, high)
+        before = len(problems.found)
+        given = number(value, loc, problems)
+        return given if len(problems.found) > before else _bounded(given, value, loc, problems, low, high)
 
     return check
 
@@ -177,11 +180,20 @@ def moment(value: object, loc: Loc, problems: Problems) -> datetime:
         if isinstance(value, str):
             return _from_unix(float(value)) if _NUMBER.fullmatch(value) else _from_iso(value)
     except (ValueError, OverflowError) as error:
-        message = f"Input should be a valid datetime within the years 1 to 9999, {error or 'unable to parse it'}"
-        problems.add("datetime_parsing", loc, message, value, error=str(error))
+        reason = _why_no_moment(error)
+        problems.add(
+            "datetime_parsing", loc, f"Input should be a valid datetime within the years 1 to 9999, {reason}", value, error=reason
+        )
         return EPOCH
     problems.add("datetime_type", loc, "Input should be a valid datetime", value)
     return EPOCH
+
+
+def _why_no_moment(error: ValueError | OverflowError) -> str:
+    """In words for people who do not write Python."""
+    if isinstance(error, OverflowError):
+        return "it lies outside of them"
+    return "a zone is less than 24 hours from UTC" if "timedelta" in str(error) else str(error)
 
 
 def _from_unix(value: float) -> datetime:

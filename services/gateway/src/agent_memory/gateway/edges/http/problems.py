@@ -28,10 +28,11 @@ class Problems:
         self.found: list[dict[str, Any]] = []
 
     def add(self, kind: str, loc: Loc, message: str, given: object, **context: object) -> None:
-        """One problem: its type, where it is, what to do, and what was given."""
-        if not self.full:
-            problem = {"type": kind, "loc": list(loc), "msg": message, "input": echo(given)}
-            self.found.append({**problem, "ctx": context} if context else problem)
+        """One problem: its type, where it is, what to do, and what was given. Found again, it is still one."""
+        problem = {"type": kind, "loc": list(loc), "msg": message, "input": echo(given)}
+        told = {**problem, "ctx": context} if context else problem
+        if not self.full and told not in self.found:
+            self.found.append(told)
 
     @property
     def full(self) -> bool:

@@ -233,7 +233,7 @@ def search_timeline(body: bytes, principal: Principal, problems: Problems) -> tu
     given = fields.fields(decode(body), _BODY, problems, _TIMELINE)
     asked: list[str] | None = given["kinds"]
     kinds = ("event",) if asked is None else tuple(kind for kind in TIMELINE_KINDS if kind in asked or not asked)
-    if backwards(given["from"], given["to"]):
+    if not problems.found and backwards(given["from"], given["to"]):
         problems.value((*_BODY, "to"), "to is before from: exchange them, or leave one out", given["to"])
     if asked is not None and given["group_by"] is not None:
         problems.value((*_BODY, "group_by"), "group_by groups events; leave kinds out", given["group_by"])
