@@ -84,8 +84,11 @@ async def test_an_upgrade_under_way_loses_nothing_and_can_be_taken_back(database
                 found = await memory.search_long_term_memory("", limit=100)
                 return {one.text for one in found.memories} == {f"truth number {n}" for n in range(1, number + 1)}
 
+            async def nothing_waits() -> bool:
+                return await ledger.count_waiting() == 0
+
             await wait_until(shown, "every edit is found", timeout=60)
-            assert await ledger.waiting() == []
+            await wait_until(nothing_waits, "every event is accounted for")
             # The old ingest cannot read what this is about: when it gets it, it leaves it to the new one.
             changed = types(database_url).index(IS) + 1
             edited = await memory.edit_long_term_memory(memory_at(database_url, changed), {"text": "nothing but the truth"})
