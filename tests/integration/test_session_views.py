@@ -98,3 +98,46 @@ async def test_a_session_is_found_again_among_many_of_its_name(system: SmallSyst
     assert found is not None
     assert b"mine" in found.messages
     assert await system.sessions.read(Scope(user_id="nobody"), "t") is None
+
+
+@pytest.fixture
+async def full(system: SmallSystem) -> AsyncIterator[SmallSystem]:
+    """Whose Redis takes nothing more."""
+    await system.redis.config_set("maxmemory", 1)
+    try:
+        yield system
+    finally:
+        await system.redis.config_set("maxmemory", 0)
+
+
+@pytest.mark.parametrize(
+    ("command", "seen"),
+    [
+        (AppendMessages(session_id="s", messages=[message("second")]), b"second"),
+        (ReplaceWorkingMemory(session_id="s", messages=[message("third")]), b"third"),
+    ],
+)
+async def test_what_a_full_redis_cannot_show_is_read_from_the_log(full: SmallSystem, command: AnyCommand, seen: bytes) -> None:
+    await full.send(command)
+    messages = await shown(full)
+    assert messages is not None
+    assert seen in messages
+    await full.redis.config_set("maxmemory", 0)
+    assert await shown(full) == messages
+    await full.send(AppendMessages(session_id="s", messages=[message("last")]))
+    after = await shown(full)
+    assert after is not None
+    assert seen in after
+    assert b"last" in after
+
+
+async def test_a_session_that_is_gone_is_gone_from_a_full_redis(full: SmallSystem) -> None:
+    await full.send(DeleteWorkingMemory(session_id="s"))
+    assert await shown(full) is None
+
+
+async def test_a_session_that_a_full_redis_does_not_hold_is_read_from_the_log(full: SmallSystem) -> None:
+    await full.redis.flushall()
+    messages = await shown(full)
+    assert messages is not None
+    assert b"first" in messages
