@@ -89,6 +89,29 @@ def test_wrong_usage_is_one_line_and_where_to_look(typed: Typed, words: str, wro
     assert hint == f"  hint: `{of} --help` shows what can be said"
 
 
+@pytest.mark.parametrize(
+    ("program", "words"),
+    [
+        (main, ["import", "--dry-run"]),
+        (main, ["backup"]),
+        (main, ["restore"]),
+        (memory_daemon, ["start", "--db-path"]),
+        (memory_daemon, ["admin", "--db-path"]),
+    ],
+)
+def test_a_place_that_is_empty_is_not_taken_for_the_current_folder(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, program: Any, words: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("AGENT_MEMORY_HOME", str(tmp_path / "none"))
+    monkeypatch.setenv("MEMORY_GRPC_PORT", "none, so that nothing is ever started here")
+    with pytest.raises(SystemExit) as ended:
+        program([*words, "", *(["stats"] if words[0] == "admin" else [])])
+    out, err = capsys.readouterr()
+    assert (ended.value.code, out, list(tmp_path.iterdir())) == (2, "", [])
+    assert "the current folder is ." in err
+
+
 def test_an_error_says_nothing_to_a_terminal(typed: Typed) -> None:
     assert typed("schedule-task", "x\x1b[31m").err.startswith("error: there is no task x [31m\n")
     assert "\x1b" not in typed("config", "--changed").out

@@ -52,6 +52,8 @@ def import_(
     """
     if format_ is not None and format_ not in (*FORMATS, BUNDLE):
         raise CommandError(f"there is no format {format_!r}", hint=f"formats: {', '.join(FORMATS)}, {BUNDLE}", code=2)
+    if not all(name.strip() for name in files):
+        raise CommandError("a FILE is empty", hint="nothing was sent; the current folder is .", code=2)
     bundles = [name for name in files if format_ == BUNDLE or (format_ is None and begins_a_bundle(name))]
     if bundles:
         if bundles != files:

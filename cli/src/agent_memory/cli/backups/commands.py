@@ -22,6 +22,7 @@ from agent_memory.cli.backups.keeping import named, swept
 from agent_memory.cli.backups.views import alive, forget
 from agent_memory.cli.loading.summary import counted, meter
 from agent_memory.cli.output import AsJson, CommandError, print_json
+from agent_memory.cli.places import place
 from agent_memory.cli.reach import Servers, servers
 from agent_memory.contracts.errors import Conflict, Refused
 from agent_memory.embedded.home import Home, home_path, is_held
@@ -29,7 +30,7 @@ from agent_memory.embedded.prepare import made
 from agent_memory.embedded.servers import running_servers
 from agent_memory.migrations import revisions
 
-File = Annotated[Path, typer.Argument(metavar="FILE", help="The backup.")]
+File = Annotated[Path, typer.Argument(parser=place, metavar="FILE", help="The backup.")]
 
 
 class Done(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,7 +48,9 @@ class Done(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def backup(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The backup, or a folder: in it the file is named by its time.")],
+    file: Annotated[
+        Path, typer.Argument(parser=place, metavar="FILE", help="The backup, or a folder: in it the file is named by its time.")
+    ],
     keep: Annotated[
         int, typer.Option("--keep", min=0, help="Of a folder: so many of the newest stay, older ones are removed. 0: all stay.")
     ] = 0,

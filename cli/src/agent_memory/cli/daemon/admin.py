@@ -15,6 +15,7 @@ from agent_memory.cli.daemon.pages import size
 from agent_memory.cli.daemon.pidfile import find_running
 from agent_memory.cli.daemon.stats import FAMILIES, Stats, compact, stats
 from agent_memory.cli.output import AsJson, CommandError
+from agent_memory.cli.places import place
 from agent_memory.cli.reach import Servers, servers
 from agent_memory.cli.rebuild_toc import day_of, rebuild_toc
 
@@ -24,7 +25,9 @@ app = typer.Typer(no_args_is_help=True, help="Administrative commands for databa
 @app.callback()
 def admin(
     context: typer.Context,
-    db_path: Annotated[Path | None, typer.Option("--db-path", help="Database path (default from config)")] = None,
+    db_path: Annotated[
+        Path | None, typer.Option("--db-path", parser=place, metavar="PATH", help="Database path (default from config)")
+    ] = None,
 ) -> None:
     """Administrative commands for database maintenance."""
     here = context_of(context)

@@ -17,6 +17,7 @@ from agent_memory.cli.daemon.settings import DaemonSettings
 from agent_memory.cli.daemon.stats import Totals, totals
 from agent_memory.cli.hooks.commands import deliver_waiting
 from agent_memory.cli.output import AsJson, CommandError, note
+from agent_memory.cli.places import place
 from agent_memory.cli.stack import start_in_background, stop_running
 from agent_memory.embedded.home import open_home
 from agent_memory.embedded.ports import free_port
@@ -45,7 +46,7 @@ def start(
     context: typer.Context,
     foreground: Annotated[bool, typer.Option("--foreground", "-f", help="Run in foreground (don't daemonize)")] = False,
     port: Annotated[int | None, typer.Option("--port", "-p", help="Override gRPC port (default: 50051)")] = None,
-    db_path: Annotated[Path | None, typer.Option("--db-path", help="Override database path")] = None,
+    db_path: Annotated[Path | None, typer.Option("--db-path", parser=place, metavar="PATH", help="Override database path")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Start the memory daemon: Postgres, Redis and every service. Exit code 1 when one runs already, or it does not start."""
@@ -53,10 +54,10 @@ def start(
     settings = here.given(grpc_port=port, db_path=str(db_path) if db_path else None)
     file = pid_path(here.environment)
     home = settings.home(here.environment)
-    for place in (home_in(file), home):
-        if place and (running := running_in(place)):
+    for one in (home_in(file), home):
+        if one and (running := running_in(one)):
             raise CommandError(
-                f"memory daemon is already running (PID {running.pid}, home {place.path})", hint="stop it with: memory-daemon stop"
+                f"memory daemon is already running (PID {running.pid}, home {one.path})", hint="stop it with: memory-daemon stop"
             )
     models = here.models()
     home = open_home(home.path)
