@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import structlog
 
+from support.forked import Forking, forking
 from support.servers import Servers, flush, fresh_database, started_servers
 from support.typed import Typed
 
@@ -49,6 +50,13 @@ def typed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
     for name in ("AGENT_MEMORY_PROGRAM", "AGENT_MEMORY_URL", "AGENT_MEMORY_TOKEN"):
         monkeypatch.delenv(name, raising=False)
     return Typed(capsys)
+
+
+@pytest.fixture(scope="session")
+def forked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forking]:
+    """Starts services, and workers of tests, quickly."""
+    with forking(tmp_path_factory.mktemp("forked")) as ready:
+        yield ready
 
 
 @pytest.fixture(scope="session")

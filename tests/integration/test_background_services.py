@@ -1,12 +1,7 @@
 """The thin services as processes of their own: they follow the log, say how they are, and stop when told."""
 
-import asyncio
-import os
-import signal
 import socket
-import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import aiohttp
@@ -36,11 +31,11 @@ from agent_memory.readmodels import duplicates, jobs, session_work
 from agent_memory.readmodels.contents_reads import TableOfContents
 from agent_memory.readmodels.progress import Ledger
 from support.controls import wait_until
+from support.forked import Forking
 from support.logged import MadeUpLog
 
 NOW = datetime(2026, 1, 30, tzinfo=UTC)
 START_SECONDS = 60.0
-"""A service imports for a second; on a machine that is busy with other things, for many."""
 DUE_MS = 1_769_731_200_000
 THIN = [(projection, service) for projection, service in PROJECTIONS.items() if service != "indexer"]
 
@@ -68,22 +63,6 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@asynccontextmanager
-async def running(service: str, **environment: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", f"agent_memory.{service}.app", env={**os.environ, **environment}, stderr=asyncio.subprocess.PIPE
-    )
-    try:
-        yield process
-        process.send_signal(signal.SIGTERM)
-        _, errors = await process.communicate()
-        assert process.returncode == 0, errors.decode()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-
-
 @pytest.fixture
 async def redis(redis_url: str) -> AsyncIterator[Redis]:
     async with Redis.from_url(redis_url) as client:
@@ -92,12 +71,12 @@ async def redis(redis_url: str) -> AsyncIterator[Redis]:
 
 @pytest.mark.parametrize(("projection", "service"), THIN)
 async def test_a_service_follows_the_log_from_the_bus_and_where_the_bus_is_silent(
-    projection: str, service: str, redis: Redis, redis_url: str, database_url: str
+    projection: str, service: str, redis: Redis, redis_url: str, database_url: str, forked: Forking
 ) -> None:
     log, connections, port = a_log(), Connections(database_url), free_port()
     store = EventStore(connections)
     await store.append(Batch(events=[row(envelope) for envelope in log.envelopes[:20]]), 1)
-    async with running(service, DATABASE_URL=database_url, REDIS_URL=redis_url, METRICS_PORT=str(port)):
+    async with forked.service(service, DATABASE_URL=database_url, REDIS_URL=redis_url, METRICS_PORT=str(port)):
         ledger = Ledger(redis, projection)
 
         async def reached(position: int) -> bool:
@@ -150,9 +129,11 @@ SHOWN: dict[str, tuple[Callable[[Redis], Awaitable[object]], object]] = {
 }
 
 
-async def test_two_schedulers_put_the_same_ticks_on_the_bus(redis: Redis, redis_url: str, database_url: str) -> None:
+async def test_two_schedulers_put_the_same_ticks_on_the_bus(
+    redis: Redis, redis_url: str, database_url: str, forked: Forking
+) -> None:
     places = {"DATABASE_URL": database_url, "REDIS_URL": redis_url}
-    async with running("scheduler", **places), running("scheduler", **places):
+    async with forked.service("scheduler", **places), forked.service("scheduler", **places):
 
         async def both_sent() -> bool:
             return await redis.xlen(COMMANDS) >= 2 * len(JOBS)
@@ -164,10 +145,10 @@ async def test_two_schedulers_put_the_same_ticks_on_the_bus(redis: Redis, redis_
     assert len({envelope.id for envelope in sent}) == len({envelope.command for envelope in sent})
 
 
-async def test_a_service_without_its_servers_waits_says_so_and_stops_when_told() -> None:
+async def test_a_service_without_its_servers_waits_says_so_and_stops_when_told(forked: Forking) -> None:
     port, nowhere = free_port(), free_port()
     places = {"DATABASE_URL": f"postgresql://127.0.0.1:{nowhere}/x", "REDIS_URL": f"redis://127.0.0.1:{nowhere}/0"}
-    async with running("rollup", METRICS_PORT=str(port), **places) as process:
+    async with forked.service("rollup", METRICS_PORT=str(port), **places) as process:
 
         async def answers() -> bool:
             try:

@@ -3,9 +3,7 @@
 import asyncio
 import os
 import signal
-import sys
 from collections.abc import AsyncIterator, Awaitable
-from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import msgspec
@@ -23,10 +21,12 @@ from agent_memory.eventlog.reader import LogReader
 from agent_memory.runtime.leases import Leases
 from agent_memory.summarizer.working import Worker
 from support.controls import wait_until
+from support.forked import Forking
 from support.stub_model import StubModel, stub_model
 
 NOW = datetime(2026, 1, 30, tzinfo=UTC)
 START_SECONDS = 60.0
+INGEST, SUMMARIZER = "agent_memory.ingest.app", "agent_memory.summarizer.app"
 TOLD = msgspec.json.encode(
     {
         "memories": [
@@ -65,7 +65,6 @@ async def stub() -> AsyncIterator[StubModel]:
 @pytest.fixture
 def environment(database_url: str, redis_url: str, stub: StubModel) -> dict[str, str]:
     return {
-        **os.environ,
         "DATABASE_URL": database_url,
         "REDIS_URL": redis_url,
         "OPENAI_API_BASE": stub.base_url,
@@ -75,19 +74,6 @@ def environment(database_url: str, redis_url: str, stub: StubModel) -> dict[str,
         "EXTRACTION_DEBOUNCE_SECONDS": "0",
         "WORK_LEASE_SECONDS": "1",
     }
-
-
-@asynccontextmanager
-async def running(service: str, environment: dict[str, str]) -> AsyncIterator[asyncio.subprocess.Process]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", f"agent_memory.{service}.app", env=environment, stderr=asyncio.subprocess.DEVNULL
-    )
-    try:
-        yield process
-    finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
 
 
 async def send(redis: Redis, command: AnyCommand) -> None:
@@ -108,17 +94,17 @@ WORKS: dict[str, tuple[AnyCommand, dict[str, str], str, str]] = {
 
 @pytest.mark.parametrize("work", WORKS)
 async def test_a_service_killed_before_it_heard_the_answer_leads_to_one_result_and_one_charge(
-    work: str, environment: dict[str, str], redis: Redis, log: LogReader, stub: StubModel
+    work: str, environment: dict[str, str], redis: Redis, log: LogReader, stub: StubModel, forked: Forking
 ) -> None:
     command, settings, reply, outcome = WORKS[work]
     stub.replies = [reply]
-    async with running("ingest", environment):
-        async with running("summarizer", {**environment, **settings}) as first:
+    async with forked.process(INGEST, **environment):
+        async with forked.process(SUMMARIZER, **environment, **settings) as first:
             stub.before_answering = lambda: os.kill(first.pid, signal.SIGKILL)
             await send(redis, command)
             await asyncio.wait_for(first.wait(), START_SECONDS)
         assert await recorded(log, outcome) == 0
-        async with running("summarizer", {**environment, **settings}):
+        async with forked.process(SUMMARIZER, **environment, **settings):
             await wait_until(lambda: _is(recorded(log, outcome), 1), "the work is done", START_SECONDS)
     assert len(stub.charged) == 1
     assert stub.counts["completions"] == 2
@@ -127,18 +113,18 @@ async def test_a_service_killed_before_it_heard_the_answer_leads_to_one_result_a
 
 @pytest.mark.parametrize("work", WORKS)
 async def test_a_service_killed_between_the_answer_and_the_record_asks_nobody_again(
-    work: str, environment: dict[str, str], redis: Redis, log: LogReader, stub: StubModel, database_url: str
+    work: str, environment: dict[str, str], redis: Redis, log: LogReader, stub: StubModel, forked: Forking
 ) -> None:
     command, settings, reply, outcome = WORKS[work]
     stub.replies = [reply]
-    async with running("ingest", environment) as ingest:
-        async with running("summarizer", {**environment, **settings}) as first:
+    async with forked.process(INGEST, **environment) as ingest:
+        async with forked.process(SUMMARIZER, **environment, **settings) as first:
             # What is put on the bus from now on lies there.
             stub.before_answering = lambda: ingest.send_signal(signal.SIGSTOP)
             await send(redis, command)
 
             async def answered() -> bool:
-                return bool(await kept(database_url)) and bool(await redis.xlen(COMMANDS))
+                return bool(await kept(environment["DATABASE_URL"])) and bool(await redis.xlen(COMMANDS))
 
             await wait_until(answered, "the answer is kept", START_SECONDS)
             first.kill()
@@ -146,15 +132,21 @@ async def test_a_service_killed_between_the_answer_and_the_record_asks_nobody_ag
             await redis.delete(COMMANDS)  # as if it had been killed before the command was sent
         assert await recorded(log, outcome) == 0
         ingest.send_signal(signal.SIGCONT)
-        async with running("summarizer", {**environment, **settings}):
+        async with forked.process(SUMMARIZER, **environment, **settings):
             await wait_until(lambda: _is(recorded(log, outcome), 1), "the work is done", START_SECONDS)
     assert stub.counts["completions"] == len(stub.charged) == 1
 
 
-async def test_two_replicas_pay_once(environment: dict[str, str], redis: Redis, log: LogReader, stub: StubModel) -> None:
+async def test_two_replicas_pay_once(
+    environment: dict[str, str], redis: Redis, log: LogReader, stub: StubModel, forked: Forking
+) -> None:
     stub.replies = [TOLD]
     settings = {**environment, "ENABLE_NER": "false", "ENABLE_TOPIC_EXTRACTION": "false"}
-    async with running("ingest", environment), running("summarizer", settings), running("summarizer", settings):
+    async with (
+        forked.process(INGEST, **environment),
+        forked.process(SUMMARIZER, **settings),
+        forked.process(SUMMARIZER, **settings),
+    ):
         await send(redis, PUT)
         await wait_until(lambda: _is(recorded(log, "MemoriesExtracted"), 1), "the work is done", START_SECONDS)
         await wait_until(lambda: _is(recorded(log, "MemoryStored"), 1), "the memory is there", START_SECONDS)

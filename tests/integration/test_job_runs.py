@@ -1,14 +1,11 @@
 """Runs of jobs on real servers: one runner among several, whoever dies; time-outs; pauses that outlive a flush."""
 
 import asyncio
-import os
 import signal
-import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime
-from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
@@ -28,6 +25,7 @@ from agent_memory.gateway.projections import RedisProjections
 from agent_memory.readmodels import jobs
 from agent_memory.runtime.job_bodies import JobBodies
 from support.controls import wait_until
+from support.forked import Forking
 from support.job_runner import BEGUN, HOLD, JOB, Runner, body, states
 from support.small_system import SmallSystem
 from support.view_worker import pump
@@ -112,17 +110,9 @@ async def room(database_url: str, redis_url: str) -> AsyncIterator[Room]:
     await system.close()
 
 
-@asynccontextmanager
-async def process(room: Room, kind: str, name: str, *, lease_ms: int) -> AsyncIterator[asyncio.subprocess.Process]:
-    where = (kind, room.system.database_url, room.system.redis_url, name, str(lease_ms))
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-    started = await asyncio.create_subprocess_exec(sys.executable, "-m", "support.job_runner", *where, env=environment)
-    try:
-        yield started
-    finally:
-        with suppress(ProcessLookupError):
-            started.kill()
-        await started.wait()
+def first(room: Room, kind: str) -> tuple[str, ...]:
+    """What starts the first of its kind as a process of its own; its lease ends after 500 ms."""
+    return "support.job_runner", kind, room.system.database_url, room.system.redis_url, "first", "500"
 
 
 async def test_two_schedulers_make_one_run_of_what_is_due(room: Room) -> None:
@@ -139,15 +129,15 @@ async def test_two_schedulers_make_one_run_of_what_is_due(room: Room) -> None:
     assert await room.redis.hlen(job_runs_key(JOB.service)) == 0
 
 
-async def test_a_runner_that_is_killed_is_followed_by_another_and_the_job_is_done_once(room: Room) -> None:
+async def test_a_runner_that_is_killed_is_followed_by_another_and_the_job_is_done_once(room: Room, forked: Forking) -> None:
     await room.redis.set(HOLD, "1")
     await room.running(room.service())
-    async with process(room, "runner", "first", lease_ms=500) as first:
+    async with forked.process(*first(room, "runner")) as one:
         await room.send(Tick(job=NAME, due_ms=1_000))
         await room.begun(1)
         assert await room.runs_by() == "first"
-        first.send_signal(signal.SIGKILL)
-        await first.wait()
+        one.send_signal(signal.SIGKILL)
+        await one.wait()
         await room.running(room.runner("second"))
         await room.redis.delete(HOLD)
         (run,) = await room.ended(1)
@@ -155,14 +145,14 @@ async def test_a_runner_that_is_killed_is_followed_by_another_and_the_job_is_don
     assert await room.redis.llen(BEGUN) == 1
 
 
-async def test_a_service_that_is_killed_in_the_middle_is_followed_by_another_replica(room: Room) -> None:
+async def test_a_service_that_is_killed_in_the_middle_is_followed_by_another_replica(room: Room, forked: Forking) -> None:
     await room.redis.set(HOLD, "1")
     await room.running(room.runner("a"))
-    async with process(room, "service", "first", lease_ms=500) as first:
+    async with forked.process(*first(room, "service")) as one:
         await room.send(Tick(job=NAME, due_ms=1_000))
         await room.begun(1)
-        first.send_signal(signal.SIGKILL)
-        await first.wait()
+        one.send_signal(signal.SIGKILL)
+        await one.wait()
         await room.running(room.service())
         await room.begun(2)
         await room.redis.delete(HOLD)

@@ -15,8 +15,9 @@ from agent_memory.runtime.embed import create_embedder
 from agent_memory.runtime.settings import Settings
 from agent_memory.summarizer import revisions
 from support.controls import wait_until
+from support.forked import Forking
 from support.stub_model import StubModel, Trouble, stub_model
-from support.toc_worker import ANSWER, EVENING, FOREVER_MS, TEXTS, TOLD, Desk, a_desk, process
+from support.toc_worker import ANSWER, EVENING, FOREVER_MS, TEXTS, TOLD, Desk, a_desk
 
 
 @pytest.fixture
@@ -29,6 +30,11 @@ async def stub() -> AsyncIterator[StubModel]:
 async def desk(database_url: str, redis_url: str) -> AsyncIterator[Desk]:
     async with a_desk(database_url, redis_url) as made:
         yield made
+
+
+def replica(desk: Desk, stub: StubModel) -> tuple[str, ...]:
+    """What starts a replica as a process of its own."""
+    return "support.toc_worker", desk.system.database_url, desk.system.redis_url, stub.base_url
 
 
 async def test_an_answer_of_no_use_is_asked_for_three_times_and_then_the_texts_speak(desk: Desk, stub: StubModel) -> None:
@@ -100,37 +106,39 @@ async def test_one_node_that_cannot_be_written_about_keeps_no_other_waiting(desk
     assert [one.session_id for one in await desk.written()] == ["talk", "other"]
 
 
-async def test_a_worker_that_is_killed_before_the_answer_comes_asks_again_under_the_same_key(desk: Desk, stub: StubModel) -> None:
-    stub.reply = ANSWER
-    await desk.say(*TOLD)
-    await desk.replica().hasten()
-    async with process(desk, stub.base_url) as first:
-        stub.before_answering = lambda: first.send_signal(signal.SIGKILL)
-        await asyncio.wait_for(first.wait(), 60)
-    assert (await desk.recorded(), len(stub.charged)) == ([], 1)
-    await finished(desk, stub)
-    assert stub.counts["completions"] == 6, "the one that was lost, and one for each level"
-
-
-async def test_a_worker_that_is_killed_with_the_answer_in_its_hand_is_followed_by_one_that_asks_nobody(
-    desk: Desk, stub: StubModel
+async def test_a_worker_that_is_killed_before_the_answer_comes_asks_again_under_the_same_key(
+    desk: Desk, stub: StubModel, forked: Forking
 ) -> None:
     stub.reply = ANSWER
     await desk.say(*TOLD)
     await desk.replica().hasten()
-    async with process(desk, stub.base_url, "dying") as first:
+    async with forked.process(*replica(desk, stub)) as first:
+        stub.before_answering = lambda: first.send_signal(signal.SIGKILL)
+        await asyncio.wait_for(first.wait(), 60)
+    assert (await desk.recorded(), len(stub.charged)) == ([], 1)
+    await finished(desk, stub, forked)
+    assert stub.counts["completions"] == 6, "the one that was lost, and one for each level"
+
+
+async def test_a_worker_that_is_killed_with_the_answer_in_its_hand_is_followed_by_one_that_asks_nobody(
+    desk: Desk, stub: StubModel, forked: Forking
+) -> None:
+    stub.reply = ANSWER
+    await desk.say(*TOLD)
+    await desk.replica().hasten()
+    async with forked.process(*replica(desk, stub), "dying") as first:
         await asyncio.wait_for(first.wait(), 60)
     assert (await desk.recorded(), len(stub.charged), stub.counts["completions"]) == ([], 1, 1)
-    await finished(desk, stub)
+    await finished(desk, stub, forked)
     assert stub.counts["completions"] == 5
 
 
-async def finished(desk: Desk, stub: StubModel) -> None:
+async def finished(desk: Desk, stub: StubModel, forked: Forking) -> None:
     """After a worker's death another comes; every level is paid for once and written once."""
     # Its lease has run out: only who is heard of keeps a node.
     for stream, _ in await due.take(desk.system.redis, FOREVER_MS, until_ms=FOREVER_MS, most=9):
         await due.put_off(desk.system.redis, stream, 1)
-    async with process(desk, stub.base_url):
+    async with forked.process(*replica(desk, stub)):
 
         async def nothing_waits() -> bool:
             await desk.replica().hasten()

@@ -1,13 +1,10 @@
 """Summary views from the index to the log: each group paid for once, nothing left out, and tasks that outlive their workers."""
 
 import asyncio
-import os
 import signal
-import sys
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -46,6 +43,7 @@ from agent_memory.runtime.settings import Settings
 from agent_memory.summarizer import summary_views, view_runs
 from agent_memory.summarizer.partitions import FAILED, NO_MODEL
 from support.controls import wait_until
+from support.forked import Forking
 from support.small_system import SmallSystem
 from support.stub_model import StubModel, Trouble, stub_model
 from support.view_worker import ViewWorker, pump
@@ -336,28 +334,22 @@ async def test_two_workers_make_one_result(room: Room) -> None:
     assert (room.stub.counts["completions"], await room.count("PartitionSummarized")) == (12, 12)
 
 
-@asynccontextmanager
-async def process(room: Room, *, lease_ms: int) -> AsyncIterator[asyncio.subprocess.Process]:
-    where = (room.system.database_url, room.system.redis_url, room.stub.base_url, str(lease_ms))
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-    started = await asyncio.create_subprocess_exec(sys.executable, "-m", "support.view_worker", *where, env=environment)
-    try:
-        yield started
-    finally:
-        with suppress(ProcessLookupError):
-            started.kill()
-        await started.wait()
+def replica(room: Room) -> tuple[str, ...]:
+    """What starts one as a process of its own; its lease ends after 900 ms."""
+    return "support.view_worker", room.system.database_url, room.system.redis_url, room.stub.base_url, "900"
 
 
-async def test_a_worker_that_is_killed_in_the_middle_is_followed_by_another_and_nothing_is_paid_twice(room: Room) -> None:
+async def test_a_worker_that_is_killed_in_the_middle_is_followed_by_another_and_nothing_is_paid_twice(
+    room: Room, forked: Forking
+) -> None:
     await room.store(*(record(f"m{number}", user=f"u{number}") for number in range(6)))
     await room.define()
     await room.begin()
-    async with process(room, lease_ms=900) as first:
+    async with forked.process(*replica(room)) as first:
         room.stub.before_answering = lambda: first.send_signal(signal.SIGKILL)
         await asyncio.wait_for(first.wait(), 60)
     assert (await room.task()).status == "running"
-    async with process(room, lease_ms=900):
+    async with forked.process(*replica(room)):
 
         async def ended() -> bool:
             return (await room.task()).status == "success"

@@ -6,7 +6,6 @@ from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 import msgspec
 import pytest
 from httpx import ASGITransport, AsyncClient
-from integration.test_background_services import running
 from redis.asyncio import Redis
 
 from agent_memory.cli.invariants.checks import check_all
@@ -16,6 +15,7 @@ from agent_memory.gateway.edges.http.edge import create_edge
 from agent_memory.gateway.settings import AuthSettings
 from agent_memory.runtime.settings import load
 from support.controls import wait_until
+from support.forked import Forking
 from support.more_redis import OneMoreRedis, one_more_redis
 
 START_SECONDS = 60.0
@@ -59,17 +59,17 @@ def servers_apart() -> Iterator[tuple[OneMoreRedis, OneMoreRedis]]:
 
 
 @pytest.fixture
-async def two(database_url: str, servers_apart: tuple[OneMoreRedis, OneMoreRedis]) -> AsyncIterator[Two]:
-    async with started(database_url, *servers_apart) as system:
+async def two(database_url: str, servers_apart: tuple[OneMoreRedis, OneMoreRedis], forked: Forking) -> AsyncIterator[Two]:
+    async with started(database_url, *servers_apart, forked) as system:
         yield system
 
 
 @asynccontextmanager
-async def started(database_url: str, bus: OneMoreRedis, views: OneMoreRedis) -> AsyncIterator[Two]:
+async def started(database_url: str, bus: OneMoreRedis, views: OneMoreRedis, forked: Forking) -> AsyncIterator[Two]:
     places = {"DATABASE_URL": database_url, "REDIS_URL": bus.url, "WORKING_MEMORY_REDIS_URL": views.url, "EMBEDDING_MODEL": "hash"}
     async with AsyncExitStack() as stack:
         for service in ("ingest", "indexer"):
-            await stack.enter_async_context(running(service, **places, METRICS_PORT="0"))
+            await stack.enter_async_context(forked.service(service, **places, METRICS_PORT="0"))
         app = create_edge(await stack.enter_async_context(connected(load(places), AuthSettings(), lambda: False)))
         http = await stack.enter_async_context(AsyncClient(transport=ASGITransport(app=app), base_url="http://test"))
         system = Two(bus, views, database_url, http)

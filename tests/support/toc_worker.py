@@ -9,8 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import AsyncIterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from pathlib import Path
+from contextlib import AsyncExitStack, asynccontextmanager
 
 import msgspec
 from redis.asyncio import Redis
@@ -202,20 +201,6 @@ async def a_desk(database_url: str, redis_url: str, *, zones: Zoned = UTC_ALWAYS
         yield desk
         await desk.stop()
     await system.close()
-
-
-@asynccontextmanager
-async def process(desk: Desk, model_url: str, *more: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """A replica in a process of its own, which is killed at the end if it still lives."""
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
-    where = (desk.system.database_url, desk.system.redis_url, model_url, *more)
-    started = await asyncio.create_subprocess_exec(sys.executable, "-m", "support.toc_worker", *where, env=environment)
-    try:
-        yield started
-    finally:
-        with suppress(ProcessLookupError):
-            started.kill()
-        await started.wait()
 
 
 async def main(database_url: str, redis_url: str, model_url: str, dying: str = "") -> None:
