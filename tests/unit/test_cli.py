@@ -36,9 +36,11 @@ def test_the_page_of_commands_is_current() -> None:
     assert PROGRAM["PAGE"].read_text() == PROGRAM["page"](), "python docs/make_cli.py"
 
 
-def test_the_list_of_commands_loads_none_of_them() -> None:
+@pytest.mark.parametrize("completed", [None, "agent-memory sched"])
+def test_the_list_of_commands_loads_none_of_them_nor_does_its_completion(completed: str | None) -> None:
     code = "import sys; from agent_memory.cli.main import main\ntry: main(['--help'])\nexcept SystemExit: print(*sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    asked = asking(completed) if completed else {}
+    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, **asked}, capture_output=True, text=True, check=True)
     loaded = done.stdout.splitlines()[-1].split()
     assert {name for name in HEAVY if name in loaded} == set()
     own = {name.removeprefix("agent_memory.cli.") for name in loaded if name.startswith("agent_memory.cli.")}
@@ -123,10 +125,17 @@ def test_a_group_that_needs_a_command_shows_which_there_are(typed: Typed) -> Non
     assert "add" in told.err
 
 
+def asking(words: str, shell: str = "bash") -> dict[str, str]:
+    """The variables in which a shell hands over what it asks to complete."""
+    asked = {"_AGENT_MEMORY_COMPLETE": f"complete_{shell}"}
+    if shell == "bash":
+        return {**asked, "COMP_WORDS": words, "COMP_CWORD": str(len(words.split(" ")) - 1)}
+    return {**asked, "_TYPER_COMPLETE_ARGS": words}
+
+
 def test_the_shell_completes_commands_options_and_jobs() -> None:
-    def completed(words: str, shell: str = "bash", **asked: str) -> str:
-        asked |= {"_AGENT_MEMORY_COMPLETE": f"complete_{shell}", "_TYPER_COMPLETE_ARGS": words}
-        asked |= {"COMP_WORDS": words, "COMP_CWORD": str(len(words.split(" ")) - 1)}
+    def completed(words: str, shell: str = "bash", **more: str) -> str:
+        asked = {**asking(words, shell), **more}
         argv = [sys.executable, "-c", "import sys; sys.argv[0] = 'agent-memory'; from agent_memory.cli.main import main; main([])"]
         return subprocess.run(argv, env={**os.environ, **asked}, capture_output=True, text=True, check=False).stdout
 

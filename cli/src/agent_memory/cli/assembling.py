@@ -29,10 +29,17 @@ class Invocation(msgspec.Struct, frozen=True, kw_only=True):
 
 def assemble(app: typer.Typer, commands: Sequence[CommandSpec], named: str | None, *, whole: bool = False) -> typer.Typer:
     """The app with the named command imported and all others known by their help only; `whole`: with every one imported."""
-    everything = whole or any(name.endswith("_COMPLETE") for name in os.environ)
+    completed = _completed()
     for spec in commands:
-        _add(app, spec, imported=everything or spec.name == named)
+        _add(app, spec, imported=whole or spec.name == named or spec.name in completed)
     return app
+
+
+def _completed() -> Sequence[str]:
+    """The words that a shell asks to complete: bash hands them over in the first variable, other shells in the second."""
+    if not any(name.endswith("_COMPLETE") for name in os.environ):
+        return ()
+    return os.environ.get("COMP_WORDS", os.environ.get("_TYPER_COMPLETE_ARGS", "")).split()
 
 
 def run(app: Callable[..., Any], arguments: list[str], program: str, *, debug: bool = False) -> None:
