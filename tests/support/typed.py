@@ -1,6 +1,7 @@
-"""`agent-memory` as it is typed, in this process: arguments in; code, output and errors out."""
+"""`agent-memory`, or `memory-daemon`, as it is typed, in this process: arguments in; code, output and errors out."""
 
 import json
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import msgspec
@@ -29,10 +30,11 @@ class Typed:
     def __init__(self, capsys: pytest.CaptureFixture[str]) -> None:
         self._capsys = capsys
 
-    def __call__(self, *arguments: str) -> Ran:
+    def __call__(self, *arguments: str, program: Callable[[Sequence[str]], None] = main) -> Ran:
+        """What the program, `agent-memory` unless another is given, does when this is typed."""
         code: object = 0
         try:
-            main(arguments)
+            program(arguments)
         except SystemExit as ended:
             code = ended.code
         out, err = self._capsys.readouterr()
