@@ -49,7 +49,7 @@ def typed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
     """The command line, whoever runs the tests."""
     for name in ("AGENT_MEMORY_PROGRAM", "AGENT_MEMORY_URL", "AGENT_MEMORY_TOKEN"):
         monkeypatch.delenv(name, raising=False)
-    return Typed(capsys)
+    return Typed(capsys, monkeypatch)
 
 
 @pytest.fixture(scope="session")

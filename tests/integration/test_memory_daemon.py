@@ -66,16 +66,11 @@ def apart(home: Path, module: str, *arguments: str, said: str = "", **more: str)
 
 
 @pytest.fixture
-def ran(home: Path, typed: Typed, monkeypatch: pytest.MonkeyPatch) -> Running:
+def ran(home: Path, typed: Typed) -> Running:
     """Types a line of `memory-daemon`, or of another program, with the variables that are given."""
 
     def run(*arguments: str, program: Callable[..., None] = memory_daemon, **more: str) -> Ran:
-        with monkeypatch.context() as context:
-            for name in set(os.environ) - set(places(home)):
-                context.delenv(name)
-            for name, value in {**places(home), **more}.items():
-                context.setenv(name, value)
-            return typed(*arguments, program=program)
+        return typed.where({**places(home), **more}, *arguments, program=program)
 
     return run
 

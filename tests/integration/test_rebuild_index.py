@@ -3,9 +3,8 @@
 import asyncio
 import json
 import os
-import subprocess
-import sys
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 
 import pytest
@@ -16,16 +15,19 @@ from agent_memory.cli.rebuild_index import Rebuilt, rebuild
 from agent_memory.contracts.commands import ForgetMemories, RecordEvents, StoreMemories
 from agent_memory.contracts.queries import SearchMemories
 from agent_memory.contracts.records import MemoryRecord, TimelineEvent
-from agent_memory.readmodels import generations
+from agent_memory.readmodels import generations, indexing
 from agent_memory.readmodels.documents import Kind
 from agent_memory.readmodels.indexing import RebuildStep
 from agent_memory.readmodels.search import MemorySearch
 from agent_memory.runtime.settings import Settings
 from support.small_system import SmallSystem
+from support.typed import Ran, Typed
 
 NOW = datetime(2026, 1, 30, tzinfo=UTC)
-MEMORIES = 4_500
-"""More than two steps of a rebuild."""
+STEP, MEMORIES = 200, 450
+"""Of a rebuild, and more than two of them."""
+MANY = 4_500
+"""More than two of the steps that a rebuild takes by itself."""
 SETTINGS = Settings(embedding_model="hash", redisvl_vector_dimensions=8)
 
 
@@ -34,11 +36,11 @@ def memory(number: int, text: str = "") -> MemoryRecord:
     return MemoryRecord(id=f"m{number}", text=said, created_at=NOW, updated_at=NOW, last_accessed=NOW)
 
 
-@pytest.fixture
-async def system(database_url: str, redis_url: str) -> AsyncIterator[SmallSystem]:
+@asynccontextmanager
+async def filled(database_url: str, redis_url: str, memories: int) -> AsyncIterator[SmallSystem]:
     small = SmallSystem(database_url, redis_url)
-    for start in range(0, MEMORIES, 500):
-        await small.send(StoreMemories(memories=[memory(number) for number in range(start, start + 500)]))
+    for start in range(0, memories, 450):
+        await small.send(StoreMemories(memories=[memory(number) for number in range(start, start + 450)]))
     await small.send(
         RecordEvents(events=[TimelineEvent(event_id="e1", session_id="s", timestamp_ms=1, text="tea is served")]),
         ForgetMemories(memory_ids=["m7"]),
@@ -46,6 +48,20 @@ async def system(database_url: str, redis_url: str) -> AsyncIterator[SmallSystem
     await small.catch_up()
     yield small
     await small.close()
+
+
+@pytest.fixture
+async def system(database_url: str, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[SmallSystem]:
+    """With steps so short that a rebuild of few memories takes several."""
+    monkeypatch.setattr(indexing, "REBUILD_CHUNK", STEP)
+    async with filled(database_url, redis_url, MEMORIES) as small:
+        yield small
+
+
+@pytest.fixture
+async def large(database_url: str, redis_url: str) -> AsyncIterator[SmallSystem]:
+    async with filled(database_url, redis_url, MANY) as small:
+        yield small
 
 
 async def rebuilt(
@@ -67,15 +83,16 @@ async def test_the_rebuilt_index_is_the_same_and_no_text_was_embedded(system: Sm
     done = await rebuilt(system, kind, steps)
     assert await digest(system, kind) == before
     assert (done.generation, done.embedded) == (2, 0)
+    assert len(steps) > (3 if kind == "memory" else 0)
     # Events that a later one of the same step undoes are not written first.
     assert done.documents >= (MEMORIES if kind == "memory" else 1)
     assert steps[-1].position == steps[-1].head
     assert (await generations.registry(system.redis, kind)).old == ()
 
 
-async def test_no_search_fails_and_no_write_is_lost_while_it_is_rebuilt(system: SmallSystem) -> None:
-    search, totals, over = MemorySearch(system.redis), [], asyncio.Event()
-    vector = system.embedder.vectors(["tea"])[0]
+async def test_no_search_fails_and_no_write_is_lost_while_it_is_rebuilt(large: SmallSystem) -> None:
+    search, totals, over = MemorySearch(large.redis), [], asyncio.Event()
+    vector = large.embedder.vectors(["tea"])[0]
 
     async def searching() -> None:
         while not over.is_set():
@@ -85,23 +102,23 @@ async def test_no_search_fails_and_no_write_is_lost_while_it_is_rebuilt(system: 
                 totals.append(page.total)
 
     async def writing() -> None:
-        number = MEMORIES
+        number = MANY
         while not over.is_set():
             number += 1
-            await system.send(StoreMemories(memories=[memory(number), memory(number % 50 + 10, f"changed by {number}")]))
-            await system.send(ForgetMemories(memory_ids=[f"m{number - 100}"]))
-            await system.catch_up()
+            await large.send(StoreMemories(memories=[memory(number), memory(number % 50 + 10, f"changed by {number}")]))
+            await large.send(ForgetMemories(memory_ids=[f"m{number - 100}"]))
+            await large.catch_up()
 
     tasks = [asyncio.create_task(searching()), asyncio.create_task(writing())]
-    done = [await rebuilt(system, "memory") for _ in range(2)]
+    done = [await rebuilt(large, "memory") for _ in range(2)]
     over.set()
     await asyncio.gather(*tasks)
-    await system.catch_up()
-    found = await system.examined()
+    await large.catch_up()
+    found = await large.examined()
     assert {number: result.examples for number, result in found.items()} == {number: [] for number in range(1, 9)}
     assert [one.generation for one in done] == [2, 3]
     assert totals
-    assert min(totals) >= MEMORIES // 2
+    assert min(totals) >= MANY // 2
 
 
 async def test_a_rebuild_needs_no_model_and_does_not_change_it(system: SmallSystem) -> None:
@@ -123,13 +140,11 @@ async def test_a_text_without_a_vector_is_refused_when_the_settings_name_another
     assert (await rebuilt(system, "memory")).embedded > 0
 
 
-async def test_the_command_prints_what_it_did_and_doctor_finds_nothing_wrong(system: SmallSystem) -> None:
-    here = {"DATABASE_URL": system.database_url, "REDIS_URL": system.redis_url, "EMBEDDING_MODEL": "hash"}
+async def test_the_command_prints_what_it_did_and_doctor_finds_nothing_wrong(system: SmallSystem, typed: Typed) -> None:
+    places = {"DATABASE_URL": system.database_url, "REDIS_URL": system.redis_url, "EMBEDDING_MODEL": "hash"}
 
-    async def told(*arguments: str) -> "subprocess.CompletedProcess[str]":
-        argv = [sys.executable, "-m", "agent_memory.cli.main", *arguments]
-        run = subprocess.run
-        return await asyncio.to_thread(run, argv, env={**os.environ, **here}, capture_output=True, text=True, check=False)
+    async def told(*arguments: str) -> Ran:
+        return await asyncio.to_thread(typed.where, {**os.environ, **places}, *arguments)
 
     one = await told("rebuild-index", "--kind", "timeline")
     both = await told("rebuild_index", "--json")
@@ -137,14 +152,14 @@ async def test_the_command_prints_what_it_did_and_doctor_finds_nothing_wrong(sys
     table = await told("doctor", "--quick")
     await system.redis.hdel("am:projection:{contents}:counters", "applied")
     ill = await told("doctor")
-    assert one.stdout.startswith("timeline index: generation 2, 1 documents")
-    assert [(done["kind"], done["generation"], done["embedded"]) for done in json.loads(both.stdout)] == [
+    assert one.out.startswith("timeline index: generation 2, 1 documents")
+    assert [(done["kind"], done["generation"], done["embedded"]) for done in json.loads(both.out)] == [
         ("memory", 2, 0),
         ("timeline", 3, 0),
         ("contents", 2, 0),
     ]
-    assert (healthy.returncode, json.loads(healthy.stdout)["ok"]) == (0, True)
-    assert (table.returncode, "all 8 hold" in table.stdout) == (0, True)
-    assert ill.returncode == 1
-    assert "contents counted" in ill.stdout
-    assert "1 of 8 do not hold" in ill.stdout
+    assert (healthy.code, json.loads(healthy.out)["ok"]) == (0, True)
+    assert (table.code, "all 8 hold" in table.out) == (0, True)
+    assert ill.code == 1
+    assert "contents counted" in ill.out
+    assert "1 of 8 do not hold" in ill.out
