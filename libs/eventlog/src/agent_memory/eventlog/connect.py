@@ -3,13 +3,17 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import Any
 
-from psycopg import AsyncConnection
+from psycopg import AsyncConnection, errors
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 CONNECT_TIMEOUT_SECONDS = 3
 LONGEST_SECONDS = 10.0
 IDLE_IN_TRANSACTION_MS = 15_000
 """A writer that froze within a transaction holds up every other: the server ends it."""
+NOTICING = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 30_000}
+"""A host that vanished says nothing any more: after half a minute of that the connection counts as lost, not after two hours."""
 
 
 class Connections:
@@ -33,6 +37,10 @@ class Connections:
             connection = await self._take()
             try:
                 yield connection
+            except errors.ReadOnlySqlTransaction:
+                # A standby, since a failover or until it: the same address may lead to the primary now.
+                await connection.close()
+                raise
             except asyncio.CancelledError:
                 # Whoever gave up, perhaps this very timeout, an answer may still be on its way: nobody must take it for his own.
                 await connection.close()
@@ -55,7 +63,7 @@ class Connections:
             if not connection.closed:
                 return connection
         connection = await AsyncConnection.connect(
-            self._url,
+            noticing(self._url),
             autocommit=True,
             connect_timeout=CONNECT_TIMEOUT_SECONDS,
             application_name="agent-memory",
@@ -63,3 +71,9 @@ class Connections:
         )
         connection.prepare_threshold = 0  # every statement here is one of a few and runs for ever: prepare it the first time
         return connection
+
+
+def noticing(database_url: str) -> str:
+    """How to connect so that a host that vanished is noticed; what the URL itself says about that stands."""
+    asked: dict[str, Any] = {**NOTICING, **conninfo_to_dict(database_url)}
+    return make_conninfo(**asked)

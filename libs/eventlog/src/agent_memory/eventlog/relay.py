@@ -19,6 +19,7 @@ from redis.exceptions import RedisError, ResponseError
 from agent_memory.contracts.codec import encode
 from agent_memory.contracts.errors import Unavailable
 from agent_memory.contracts.streams import DATA_FIELD, EVENTS, PROJECTIONS, checkpoint_key
+from agent_memory.eventlog.connect import noticing
 from agent_memory.eventlog.reader import LogReader
 
 log = structlog.get_logger("relay")
@@ -89,7 +90,7 @@ class Relay:
         """Leads whenever the lock is free; survives the loss of either server."""
         while True:
             try:
-                async with await AsyncConnection.connect(self._database_url, autocommit=True, connect_timeout=3) as lock:
+                async with await AsyncConnection.connect(noticing(self._database_url), autocommit=True, connect_timeout=3) as lock:
                     await self._lead(lock)
             except (psycopg.Error, Unavailable, RedisError, OSError) as error:
                 log.warning("relay interrupted", error=f"{type(error).__name__}: {error}")

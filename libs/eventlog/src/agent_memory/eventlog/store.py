@@ -146,6 +146,9 @@ class EventStore:
         except errors.ReadOnlySqlTransaction as error:
             # The connection leads to a standby, as during a failover: nothing is wrong with the batch.
             raise LogUnavailable(f"Postgres takes no writes: {error.diag.message_primary or error}") from error
+        except (errors.IdleInTransactionSessionTimeout, errors.TransactionTimeout) as error:
+            # The process or its machine stood still within a transaction, and the server ended it.
+            raise LogUnavailable(f"Postgres: {type(error).__name__}: {error}") from error
         except (errors.DataError, errors.IntegrityError, errors.ProgramLimitExceeded) as error:
             raise Unwritable(str(error.diag.message_primary or error)) from error
         except (psycopg.OperationalError, psycopg.InterfaceError, OSError) as error:
