@@ -57,6 +57,7 @@ GATEWAY = (
     Panel(title="p99 by route", queries=slowest("http_request_seconds", "route"), unit="s", width=12),
     Panel(title="gRPC calls", queries=per_second("grpc_requests", "method status"), unit="reqps"),
     Panel(title="gRPC, p99 by method", queries=slowest("grpc_request_seconds", "method"), unit="s"),
+    Panel(title="MCP requests, by status", queries=per_second("mcp_requests", "status"), unit="reqps"),
     Panel(title="MCP calls, by tool and how they ended", queries=per_second("mcp_calls", "tool outcome"), unit="reqps"),
     Panel(title="MCP, p99 by tool", queries=slowest("mcp_call_seconds", "tool"), unit="s"),
     Panel(title="Searches, p95 by mode", queries=slowest("search_seconds", "mode", 0.95), unit="s"),

@@ -122,7 +122,7 @@ def schema() -> Schema:
             models=table(existingSecret=MAYBE_NAME),
             certificates=table(existingConfigMap=MAYBE_NAME),
             postgres=table(**server),
-            redis=table(**server, address=TEXT, tls=YES),
+            redis=table(**server, address=TEXT, tls=YES, maxmemory={"type": "string", "pattern": "^[0-9]+([kmg]b)?$"}),
             migrations=table(enabled=YES, timeoutSeconds=whole(1), backoffLimit=whole(0), resources=reference["resources"]),
             backup=table(
                 enabled=YES,

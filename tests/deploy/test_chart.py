@@ -295,3 +295,11 @@ def test_without_the_local_model_nobody_is_sent_to_it() -> None:
         told = environment(spec["containers"][0])
         assert "EMBEDDINGS_URL" not in told, pod
     assert "embeddings" not in kind(rendered(PROVIDER), "Deployment")
+
+
+def test_the_bundled_redis_refuses_writes_before_it_is_killed_for_its_memory() -> None:
+    container = kind(rendered(BUNDLED), "StatefulSet")["redis"]["spec"]["template"]["spec"]["containers"][0]
+    told = dict(zip(container["args"], container["args"][1:], strict=False))
+    assert told["--maxmemory-policy"] == "noeviction"
+    most, limit = told["--maxmemory"], container["resources"]["limits"]["memory"]
+    assert int(most.removesuffix("gb")) < int(limit.removesuffix("Gi"))

@@ -147,3 +147,10 @@ def test_files_that_are_mounted_exist(everything: dict[str, Any]) -> None:
     mounted = [volume["source"] for each in everything.values() for volume in each.get("volumes", ()) if volume["type"] == "bind"]
     assert mounted
     assert [source for source in mounted if not (ROOT / source).exists()] == []
+
+
+def test_redis_has_the_limit_that_it_is_given_and_its_exporter_tells_that_of_the_machine(everything: dict[str, Any]) -> None:
+    given = composed(**PASSWORDS, REDIS_MAXMEMORY="4gb")["services"]["redis"]["command"]
+    for command, most in ((everything["redis"]["command"], "0"), (given, "4gb")):
+        assert command[command.index("--maxmemory") + 1] == most
+    assert everything["redis-exporter"]["environment"]["REDIS_EXPORTER_INCL_SYSTEM_METRICS"] == "true"

@@ -20,7 +20,7 @@ OWN = re.compile(r"\bagent_memory_\w+")
 FROM_EXPORTERS = {
     *("process_resident_memory_bytes", "process_cpu_seconds_total"),
     *("redis_memory_used_bytes", "redis_memory_max_bytes", "redis_commands_processed_total", "redis_stream_length"),
-    *("redis_connected_clients", "redis_db_keys"),
+    *("redis_connected_clients", "redis_db_keys", "redis_up", "redis_total_system_memory_bytes"),
     *("pg_up", "pg_database_size_bytes", "pg_stat_database_xact_commit", "pg_stat_database_xact_rollback"),
     *("pg_stat_database_numbackends", "pg_stat_database_tup_inserted", "pg_stat_database_deadlocks"),
 }

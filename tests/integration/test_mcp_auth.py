@@ -15,6 +15,7 @@ from agent_memory.contracts.errors import Unauthorized
 from agent_memory.gateway.app import create_app
 from agent_memory.gateway.memory import MemorySystem
 from agent_memory.mcp.settings import McpSettings, check
+from agent_memory.runtime import telemetry
 from agent_memory.runtime.settings import Settings, SettingsError
 from agent_memory.runtime.settings.auth import AuthSettings
 from support.issuer import JwksServer, RsaKey, issuing, signed
@@ -245,10 +246,18 @@ async def test_both_doors_must_agree_on_who_may_come_in() -> None:
                 pass
 
 
+def refused() -> float:
+    """How many requests were answered with 503, as operators see it."""
+    return telemetry.REGISTRY.get_sample_value("agent_memory_mcp_requests_total", {"status": "503"}) or 0
+
+
 async def test_while_the_memory_server_is_away_nobody_comes_in_with_a_credential() -> None:
+    before = refused()
     async with in_process("streamable-http", "http://127.0.0.1:9", auth=TOKEN_MODE) as at, httpx.AsyncClient(base_url=at) as http:
         answer = await http.post(**asked("/mcp", "of-ana"))
+        alive = await http.get("/health")
     assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+    assert (alive.status_code, refused() - before) == (200, 1)
 
 
 def test_tokens_for_any_service_are_not_taken() -> None:

@@ -9,6 +9,7 @@ import httpx
 import pytest
 from mcp import Client as OfficialClient
 
+from agent_memory.runtime import telemetry
 from agent_memory.runtime.settings import Settings
 from support.controls import wait_until
 from support.mcp_doors import MAKES, PATHS, TRANSPORTS, Make, Transport, connected, in_process
@@ -77,7 +78,7 @@ async def reached(mode: Transport, memory: str) -> AsyncIterator[str]:
 @pytest.mark.parametrize("mode", TRANSPORTS)
 @pytest.mark.parametrize("make", MAKES)
 async def test_a_call_that_a_client_gives_up_is_given_up_behind_it(make: Make, mode: Transport) -> None:
-    gone, asked = asyncio.Event(), asyncio.Event()
+    gone, asked, before = asyncio.Event(), asyncio.Event(), ended("given up")
     async with (
         never_answering(gone, asked) as memory,
         reached(mode, memory) as where,
@@ -89,6 +90,14 @@ async def test_a_call_that_a_client_gives_up_is_given_up_behind_it(make: Make, m
         await asyncio.wait([call])
         await wait_until(gone.is_set, "the memory server is no longer asked")
         assert "iso_utc" in await client.ask("get_current_datetime")
+    if mode != "stdio":  # that is another process
+        assert ended("given up") == before + 1
+
+
+def ended(outcome: str) -> float:
+    """How many calls of a tool have ended so, as operators see it."""
+    labels = {"tool": "get_long_term_memory", "outcome": outcome}
+    return telemetry.REGISTRY.get_sample_value("agent_memory_mcp_calls_total", labels) or 0
 
 
 async def test_a_memory_server_that_is_away_is_told_with_how_to_start_it() -> None:

@@ -7,10 +7,14 @@ from zoneinfo import ZoneInfo
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from redis.asyncio import Redis
 
 from agent_memory.contracts.cron import Cron, following, latest, parse
 from agent_memory.contracts.job_catalogue import JOBS, Every, Job, every, jobs, milliseconds
+from agent_memory.runtime import telemetry
 from agent_memory.scheduler.domain import command, due, next_due
+from agent_memory.scheduler.handlers import SendTicks
+from agent_memory.scheduler.settings import DEFAULTS
 
 ZONES = ["UTC", "Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Asia/Kolkata", "America/Sao_Paulo"]
 CHANGES = [
@@ -185,3 +189,9 @@ def test_a_job_of_every_so_many_minutes_is_due_in_even_steps_whoever_asks_when(m
 
 def test_forgetting_is_a_job_only_when_it_is_wanted() -> None:
     assert {job.name for job in jobs(forgetting_minutes=60)} - {job.name for job in JOBS} == {"forgetting"}
+
+
+def test_a_scheduler_that_has_sent_no_tick_yet_says_so() -> None:
+    rare = Job(name="rare", service="rollup", meaning="once a year", schedule=parse("0 0 0 1 1 *"))
+    SendTicks(Redis(), [rare], DEFAULTS)
+    assert telemetry.REGISTRY.get_sample_value("agent_memory_ticks_total", {"job": "rare"}) == 0

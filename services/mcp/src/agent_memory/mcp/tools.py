@@ -1,5 +1,6 @@
 """A tool as MCP clients see it: its schema from the struct that it takes, its answer as JSON, its failures as advice."""
 
+import asyncio
 import logging as standard_logging
 import time
 from collections.abc import Awaitable, Callable, Mapping
@@ -73,6 +74,9 @@ class MemoryTool(Tool):
         except MemoryClientError as error:
             outcome = type(error).__name__
             raise ToolError(advice(error, self._server), log_level=standard_logging.INFO) from None
+        except asyncio.CancelledError:
+            outcome = "given up"
+            raise
         finally:
             telemetry.MCP_CALLS.labels(spec.name, outcome).inc()
             telemetry.MCP_SECONDS.labels(spec.name).observe(time.perf_counter() - began)

@@ -7,7 +7,7 @@ import msgspec
 import structlog
 from mcp.server.auth.middleware.bearer_auth import AuthenticatedUser
 from mcp.server.auth.provider import AccessToken
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agent_memory.auth.principal import Principal
 from agent_memory.contracts.errors import Forbidden, Unauthorized, Unavailable
@@ -17,6 +17,7 @@ from agent_memory.mcp.challenges import WELL_KNOWN, Resource
 from agent_memory.mcp.domain import Address, address_of
 from agent_memory.mcp.origins import on_this_machine, page_may_call
 from agent_memory.mcp.permissions import Permission, bodied, needed
+from agent_memory.runtime import telemetry
 
 CALLER = "agent_memory.caller"
 HEALTH = ("/health", "/v1/health")
@@ -67,6 +68,8 @@ class Door:
             return
         headers: dict[bytes, bytes] = dict(scope["headers"])
         raw_path = scope["raw_path"].decode("latin-1").partition("?")[0]
+        if raw_path not in HEALTH:
+            send = _counted(send)
         base = self._resource.base(scope["scheme"], headers.get(b"host", b"").decode("latin-1"))
         answer = self._kept_out(headers) or self._open(raw_path, base)
         if answer is None:
@@ -132,6 +135,17 @@ class Door:
     def _nowhere(self) -> Answer:
         endpoint = self._endpoints[0]
         return Answer(status=404, body={"detail": f"there is nothing here; MCP is at {endpoint} and /{{namespace}}{endpoint}"})
+
+
+def _counted(send: Send) -> Send:
+    """Sends as before; the status of the answer is counted."""
+
+    async def counting(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            telemetry.MCP_REQUESTS.labels(str(message["status"])).inc()
+        await send(message)
+
+    return counting
 
 
 def _entered(scope: Scope, address: Address, caller: Caller, principal: Principal) -> dict[str, Any]:

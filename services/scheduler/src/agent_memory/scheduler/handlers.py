@@ -56,6 +56,8 @@ class SendTicks:
         self._clock = clock
         self._sent: dict[Tick, int] = {}
         self._look_at = 0
+        for job in schedule:
+            telemetry.TICKS.labels(job.name)  # none yet: who watches must tell that from a scheduler that is not there
 
     async def run(self) -> None:
         """Look again and again, until cancelled."""
