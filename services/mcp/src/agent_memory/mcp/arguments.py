@@ -235,7 +235,7 @@ class EditMemory(OneMemory, frozen=True, kw_only=True):
 class DeleteMemories(Arguments, frozen=True, kw_only=True):
     """delete_long_term_memories"""
 
-    memory_ids: list[MemoryId]
+    memory_ids: Annotated[list[MemoryId], Meta(description='Which, also where it is one: ["id"].')]
 
 
 class Compact(Arguments, frozen=True, kw_only=True):
@@ -262,7 +262,9 @@ class RecordEvent(Arguments, frozen=True, kw_only=True):
     event_type: Annotated[EventType, Meta(description="What kind of event.")] = "user_message"
     event_id: Annotated[str | None, Meta(description="Your own id: the same event again counts once.")] = None
     timestamp: Annotated[Moment | None, Meta(description="When it happened; now, when left out.")] = None
-    metadata: dict[str, str] | None = None
+    metadata: Annotated[dict[str, str] | None, Meta(description='What else is known of it, as texts: {"tool_name": "Read"}.')] = (
+        None
+    )
     agent: str | None = None
     namespace: Namespace = None
     user_id: User = None
@@ -272,7 +274,7 @@ class AppendMessages(Arguments, frozen=True, kw_only=True):
     """append_messages"""
 
     session_id: Session
-    messages: list[NewMessage]
+    messages: Annotated[list[NewMessage], Meta(description='What was said, the oldest first: [{"role": "user", "content": "Hi"}].')]
     namespace: Namespace = None
     user_id: User = None
 

@@ -12,20 +12,21 @@ _STEP = re.compile(r"\.(\w+)|\[(\d+|\.\.\.)\]")
 def would_do(schema: Schema, wrong: str) -> str:
     """One sentence about the place that `wrong` names at its end, ``- at `$.filters.topics` ``; without one, about all arguments.
 
-    A place that the schema says nothing about gives "".
+    A place that the schema says nothing about, also where it stands, gives "".
     """
     place = _PLACE.search(wrong)
-    found = [schema]
+    found, described = [schema], ""
     for name, index in _STEP.findall(place[1] if place else ""):
         found = list(_within(schema, found, name, index))
+        # What nobody describes is described where it stands.
+        described = next((str(part["description"]) for part in found if "description" in part), described)
     values = [str(value) for part in found for value in part.get("enum", ()) if value is not None]
     fields = sorted({field for part in found for field in part.get("properties", ())})
-    described = next((part["description"] for part in found if "description" in part), "")
     if values:
         return f"One of: {', '.join(values)}."
     if place is None:
         return f"Arguments are: {', '.join(fields) or 'none'}"
-    return f"It has: {', '.join(fields)}." if fields else str(described)
+    return f"It has: {', '.join(fields)}." if fields else described
 
 
 def _within(schema: Schema, parts: list[Schema], name: str, index: str) -> Iterator[Schema]:
