@@ -75,6 +75,9 @@ def test_any_value_is_taken_or_named_in_an_answer_that_can_be_sent(check: fields
         (fields.moment, "2025-06-25T00:00:00", datetime(2025, 6, 25, tzinfo=UTC)),
         (fields.moment, "2025-06-25", datetime(2025, 6, 25, tzinfo=UTC)),
         (fields.moment, "2025-06-25T02:00:00.000001+02:00", datetime(2025, 6, 25, 0, 0, 0, 1, tzinfo=UTC)),
+        (fields.moment, "2025-06-25T02:00:00.000001 02:00", datetime(2025, 6, 25, 0, 0, 0, 1, tzinfo=UTC)),
+        (fields.moment, "2025-06-25T02:00 0200", datetime(2025, 6, 25, tzinfo=UTC)),
+        (fields.moment, "2025-06-25 02:00", datetime(2025, 6, 25, 2, tzinfo=UTC)),
     ],
 )
 def test_values_are_taken_as_clients_send_them(check: fields.Check, given: object, expected: object) -> None:

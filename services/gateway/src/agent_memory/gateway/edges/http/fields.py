@@ -17,6 +17,8 @@ MAX_DEPTH = 100
 INT64 = 2**63 - 1
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_PLUS_LOST = re.compile(r"(:\d\d(?:[.,]\d+)?) (\d\d:?\d\d)$", re.ASCII)
+"""The zone of a time that was put into a URL as it is, where a plus means a space."""
 _WHOLE = re.compile(r"\s*([+-]?\d{1,4000})(?:\.0+)?\s*", re.ASCII)
 _NUMBER = re.compile(r"\s*[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
 _TRUE, _FALSE = frozenset({"1", "true", "t", "yes", "y", "on"}), frozenset({"0", "false", "f", "no", "n", "off"})
@@ -205,7 +207,7 @@ def _from_unix(value: float) -> datetime:
 
 
 def _from_iso(value: str) -> datetime:
-    parsed = datetime.fromisoformat(value.strip())
+    parsed = datetime.fromisoformat(_PLUS_LOST.sub(r"\1+\2", value.strip()))
     return parsed.replace(tzinfo=UTC) if parsed.tzinfo is None else parsed.astimezone(UTC)
 
 
