@@ -95,6 +95,7 @@ def test_a_time_that_is_none_is_wrong_usage_in_one_line(text: str) -> None:
         (("search", " "), "error: QUERY is empty"),
         (("search", "x", "--limit", "0"), "Invalid value for '--limit'"),
         (("search", "x", "--kind", "year"), "'year' is not one of 'node', 'grip', 'event'"),
+        (("--endpoint", "http://127.0.0.1:99999"), "hint: --endpoint http://host:port"),
         (("search",), "`agent-memory timeline search --help` shows"),
         (("-n", "work", "search", "x"), "options of 'search' come after it"),
         (("toc:year:2026", "more"), "No such command 'more'"),

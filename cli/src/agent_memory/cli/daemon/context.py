@@ -12,7 +12,7 @@ import typer
 from agent_memory.cli.daemon.old_keys import variables, without_effect
 from agent_memory.cli.daemon.settings import BadConfig, DaemonSettings, config_path, file_content, load_settings
 from agent_memory.cli.output import CommandError, callable_here, note, print_json, printable
-from agent_memory.client.errors import ConnectionFailed, MemoryClientError, Unauthorized
+from agent_memory.client.errors import ConnectionFailed, InvalidEndpoint, MemoryClientError, Unauthorized
 from agent_memory.embedded.home import Home
 
 if TYPE_CHECKING:
@@ -104,6 +104,8 @@ def timeline_at(
         ) from None
     except Unauthorized as error:
         raise CommandError(str(error), hint=CREDENTIAL) from None
+    except InvalidEndpoint as error:
+        raise CommandError(str(error), hint="--endpoint http://host:port", code=2) from None
     except MemoryClientError as error:
         raise CommandError(str(error)) from None
 
