@@ -83,6 +83,20 @@ def test_clients_find_mcp_and_who_issues_its_tokens_under_the_name_for_http(mode
     assert environment(mcp_of(values)[0])["MCP_RESOURCE_URL"]["value"] == "https://memory.example"
 
 
+@pytest.mark.parametrize("host", ["", "mcp.memory.example"])
+def test_a_client_is_led_to_the_replica_that_knows_what_it_wrote(host: str) -> None:
+    values = {**EXTERNAL, "ingress": {"enabled": True, "mcp": {"host": host}}, "mcp": {"enabled": True}}
+    leading = [
+        ingress["metadata"]["annotations"]
+        for ingress in kind(rendered(values), "Ingress").values()
+        for rule in ingress["spec"]["rules"]
+        if "-mcp" in str(rule["http"]["paths"])
+    ]
+    hashed = "nginx.ingress.kubernetes.io/upstream-hash-by"
+    assert [one.get(hashed) for one in leading] == ["$http_authorization$request_uri"]
+    assert kind(rendered(values), "Service")["mcp"]["spec"]["sessionAffinity"] == "ClientIP"
+
+
 def test_mcp_with_a_name_of_its_own_has_every_path_there_and_none_elsewhere() -> None:
     found = routes(STANDALONE)
     assert found["mcp.memory.example/"] == ("am-agent-memory-mcp", "mcp")

@@ -66,7 +66,7 @@ def test_prod_has_spares_doors_policies_and_no_servers(tmp_path: Path) -> None:
     assert kind(objects, "NetworkPolicy")
     gateway, mcp = (environment(deployments[name]["spec"]["template"]["spec"]["containers"][0]) for name in ("gateway", "mcp"))
     assert gateway["AUTH_MODE"]["value"] == mcp["AUTH_MODE"]["value"] == "token"
-    (rule,) = kind(objects, "Ingress")["agent-memory"]["spec"]["rules"]
+    (rule,) = kind(objects, "Ingress")["agent-memory-mcp"]["spec"]["rules"]
     assert mcp["MCP_RESOURCE_URL"]["value"] == f"https://{rule['host']}"
     led = [path["path"] for path in rule["http"]["paths"] if path["backend"]["service"]["name"] == "agent-memory-mcp"]
     assert led == ["/mcp", WELL_KNOWN]
