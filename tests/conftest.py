@@ -8,6 +8,7 @@ import pytest
 import structlog
 
 from support.forked import Forking, forking
+from support.forks import NEST
 from support.servers import Servers, flush, fresh_database, started_servers
 from support.typed import Typed
 
@@ -28,6 +29,13 @@ def servers() -> Iterator[Servers]:
     """Real Postgres and Redis for the whole session."""
     with started_servers() as started:
         yield started
+
+
+@pytest.fixture(scope="session", autouse=True)
+def nest() -> Iterator[None]:
+    """Where `support/forks.py` forks programs. It is made when the first one is asked for."""
+    yield
+    NEST.stop()
 
 
 @pytest.fixture

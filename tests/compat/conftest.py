@@ -8,13 +8,14 @@ from agent_memory_client import MemoryAPIClient
 
 from agent_memory.embedded.supervisor import Stack
 from support.official import official_client
-from support.servers import stack_environment, temporary_home
+from support.servers import Servers
+from support.stacks import running_stack
 
 
 @pytest.fixture(scope="session")
-def stack() -> Iterator[Stack]:
+def stack(servers: Servers) -> Iterator[Stack]:
     """A gateway and all that stands behind it, the embedding model of this machine included."""
-    with temporary_home() as path, Stack(path, environment=stack_environment(READ_WAIT_SECONDS="30")) as started:
+    with running_stack(servers, EMBEDDING_MODEL="local", READ_WAIT_SECONDS="30") as started:
         yield started
 
 

@@ -15,7 +15,8 @@ import pytest
 from agent_memory.cli.sample import history
 from agent_memory.embedded.supervisor import Stack
 from support.controls import wait_until_now
-from support.servers import stack_environment, temporary_home
+from support.servers import Servers, stack_environment
+from support.stacks import running_stack
 from support.typed import Typed
 
 
@@ -70,8 +71,8 @@ def said_in(name: str) -> list[bytes]:
 
 
 @pytest.fixture(scope="module")
-def source() -> Iterator[End]:
-    with temporary_home() as path, Stack(path, environment=stack_environment(EMBEDDING_MODEL="hash")) as stack:
+def source(servers: Servers) -> Iterator[End]:
+    with running_stack(servers) as stack:
         end = End(stack)
         end.run("import", str(history()), "-n", "work", "-u", "nadia")
         document = {"messages": [{"role": "user", "content": "hello"}], "user_id": "anna", "data": {"n": 1}}
@@ -84,9 +85,8 @@ def source() -> Iterator[End]:
 
 
 @pytest.fixture(scope="module")
-def target() -> Iterator[End]:
-    environment = stack_environment(EMBEDDING_MODEL="hash", AUTH_MODE="token")
-    with temporary_home() as path, Stack(path, environment=environment) as stack:
+def target(servers: Servers) -> Iterator[End]:
+    with running_stack(servers, AUTH_MODE="token") as stack:
         end = End(stack)
         end.use(end.token("admin"))
         yield end

@@ -8,13 +8,14 @@ import pytest
 from agent_memory.client import SyncMemoryClient
 from agent_memory.embedded.ports import free_port
 from agent_memory.embedded.supervisor import Stack
-from support.servers import stack_environment, temporary_home
+from support.servers import Servers
+from support.stacks import running_stack
 from support.typed import Typed
 
 
 @pytest.fixture(scope="module")
-def stack() -> Iterator[Stack]:
-    with temporary_home() as path, Stack(path, environment=stack_environment(EMBEDDING_MODEL="hash")) as started:
+def stack(servers: Servers) -> Iterator[Stack]:
+    with running_stack(servers) as started:
         yield started
 
 

@@ -20,15 +20,16 @@ from agent_memory.client import MemoryClient, NotFound, SyncTimelineClient
 from agent_memory.contracts.records import TimelineEvent
 from agent_memory.embedded.supervisor import Stack
 from support.controls import wait_until_now
-from support.servers import stack_environment, temporary_home
+from support.servers import Servers, stack_environment
+from support.stacks import running_stack
 
 DATA = Path(__file__).parent.parent / "data" / "imports"
 ARGV = [sys.executable, "-m", "agent_memory.cli.main"]
 
 
 @pytest.fixture(scope="module")
-def stack() -> Iterator[Stack]:
-    with temporary_home() as path, Stack(path, environment=stack_environment(EMBEDDING_MODEL="hash")) as started:
+def stack(servers: Servers) -> Iterator[Stack]:
+    with running_stack(servers) as started:
         yield started
 
 

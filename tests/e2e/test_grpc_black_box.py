@@ -12,7 +12,8 @@ import pytest
 from agent_memory.embedded.supervisor import Stack
 from support.controls import wait_until_now
 from support.reflected import V1, V1ALPHA, Reflected
-from support.servers import stack_environment, temporary_home
+from support.servers import Servers
+from support.stacks import running_stack
 
 JANUARY_30 = 1_769_767_200_000
 names = (f"scope{number}" for number in itertools.count())
@@ -27,8 +28,8 @@ TALK = [
 
 
 @pytest.fixture(scope="module")
-def stack() -> Iterator[Stack]:
-    with temporary_home() as path, Stack(path, environment=stack_environment()) as started:
+def stack(servers: Servers) -> Iterator[Stack]:
+    with running_stack(servers, EMBEDDING_MODEL="local") as started:
         yield started
 
 

@@ -20,7 +20,8 @@ from agent_memory.eventlog.tokens import StoredToken, TokenStore
 from agent_memory.gateway.edges.http.admission import READING_POSTS
 from support.controls import wait_until_now
 from support.isolation import COMMON, EXAMPLES, LAST, Attempt, Key, Owner, attempts, operations, undecided
-from support.servers import stack_environment, temporary_home
+from support.servers import Servers
+from support.stacks import running_stack
 
 SHOWS_NOTHING: frozenset[Key] = frozenset(
     {
@@ -159,9 +160,8 @@ class System:
 
 
 @pytest.fixture(scope="module")
-def system() -> Iterator[System]:
-    environment = stack_environment(EMBEDDING_MODEL="hash", AUTH_MODE="token")
-    with temporary_home() as path, Stack(path, environment=environment) as stack:
+def system(servers: Servers) -> Iterator[System]:
+    with running_stack(servers, AUTH_MODE="token") as stack:
         system = System(stack)
         yield system
         system.client.close()

@@ -18,6 +18,7 @@ from agent_memory.embedded.redis import prepare_redis, redis_is_ready, redis_lau
 from agent_memory.embedded.supervisor import Stack
 from support.collector import Collector, collecting
 from support.controls import wait_until_now
+from support.forks import fork
 from support.servers import stack_environment, temporary_home
 
 
@@ -72,7 +73,7 @@ def system() -> Iterator[System]:
                     OTEL_EXPORTER_OTLP_ENDPOINT=collector.url,
                     OTEL_BSP_SCHEDULE_DELAY="200",
                 )
-                with Stack(path, environment=environment, replicas={"gateway": 2, "indexer": 3}) as stack:
+                with Stack(path, environment=environment, replicas={"gateway": 2, "indexer": 3}, spawn=fork) as stack:
                     system = System(stack, postgres, redis, collector, url)
                     yield system
                     system.one.close()

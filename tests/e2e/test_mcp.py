@@ -10,7 +10,8 @@ import pytest
 from agent_memory.embedded.supervisor import Stack
 from support.mcp_doors import MAKES, PATHS, TRANSPORTS, Connection, Make, Transport, connected, serving
 from support.mcp_journey import ten_tools
-from support.servers import stack_environment, temporary_home
+from support.servers import Servers, stack_environment
+from support.stacks import running_stack
 
 
 class Doors:
@@ -30,10 +31,9 @@ class Doors:
 
 
 @pytest.fixture(scope="module")
-def doors() -> Iterator[Doors]:
+def doors(servers: Servers) -> Iterator[Doors]:
     with ExitStack() as opened:
-        home = opened.enter_context(temporary_home())
-        stack = opened.enter_context(Stack(home, environment=stack_environment(EMBEDDING_MODEL="hash")))
+        stack = opened.enter_context(running_stack(servers))
         environment = stack_environment(AGENT_MEMORY_URL=stack.http_urls[0])
         yield Doors(stack, opened.enter_context(serving("sse", "streamable-http", environment=environment)))
 

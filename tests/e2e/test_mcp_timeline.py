@@ -11,7 +11,8 @@ from fastmcp.exceptions import McpError
 from agent_memory.embedded.supervisor import Stack
 from support.controls import wait_until
 from support.mcp_doors import PATHS, Connection, Make, Transport, connected, in_process
-from support.servers import stack_environment, temporary_home
+from support.servers import Servers
+from support.stacks import running_stack
 
 TALK = [
     ("user", "We should move the booking database from MySQL to Postgres before the summer season begins."),
@@ -24,9 +25,8 @@ BOTH: list[tuple[Make, Transport]] = [("official", "streamable-http"), ("fastmcp
 
 
 @pytest.fixture(scope="module")
-def stack() -> Iterator[Stack]:
-    environment = stack_environment(EMBEDDING_MODEL="hash", TIMELINE_SETTLE_SECONDS="0.1")
-    with temporary_home() as home, Stack(home, environment=environment) as started:
+def stack(servers: Servers) -> Iterator[Stack]:
+    with running_stack(servers, TIMELINE_SETTLE_SECONDS="0.1") as started:
         yield started
 
 

@@ -13,15 +13,15 @@ from agent_memory.eventlog.tokens import StoredToken, TokenStore
 from agent_memory.runtime.settings.auth import AuthSettings
 from support.mcp_doors import MAKES, PATHS, TRANSPORTS, Make, Transport, connected, in_process
 from support.mcp_journey import ten_tools
-from support.servers import stack_environment, temporary_home
+from support.servers import Servers, stack_environment
+from support.stacks import running_stack
 
 TOKENS = AuthSettings(auth_mode="token")
 
 
 @pytest.fixture(scope="module")
-def stack() -> Iterator[Stack]:
-    environment = stack_environment(EMBEDDING_MODEL="hash", AUTH_MODE="token")
-    with temporary_home() as home, Stack(home, environment=environment) as started:
+def stack(servers: Servers) -> Iterator[Stack]:
+    with running_stack(servers, AUTH_MODE="token") as started:
         yield started
 
 

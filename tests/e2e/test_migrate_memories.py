@@ -12,7 +12,8 @@ from support import old_server
 from support.controls import wait_until_now
 from support.more_redis import one_more_redis
 from support.old_server import NOON, document, memory, message, put_memory, put_session
-from support.servers import stack_environment, temporary_home
+from support.servers import Servers
+from support.stacks import running_stack
 from support.typed import Typed
 
 ANNA = {"namespace": "work", "user_id": "anna"}
@@ -46,8 +47,8 @@ class End:
 
 
 @pytest.fixture
-def end(monkeypatch: pytest.MonkeyPatch) -> Iterator[End]:
-    with temporary_home() as path, Stack(path, environment=stack_environment(EMBEDDING_MODEL="hash")) as stack:
+def end(servers: Servers, monkeypatch: pytest.MonkeyPatch) -> Iterator[End]:
+    with running_stack(servers) as stack:
         end = End(stack)
         monkeypatch.setenv("DATABASE_URL", stack.database_url)
         monkeypatch.setenv("REDIS_URL", stack.redis_url)

@@ -27,6 +27,7 @@ from agent_memory.contracts.streams import (
 )
 from agent_memory.embedded.supervisor import Stack
 from support.controls import wait_until
+from support.forks import fork
 from support.forwarder import Replica, forwarding
 from support.servers import stack_environment, temporary_home
 
@@ -92,7 +93,7 @@ async def stack() -> AsyncIterator[tuple[Stack, list[str]]]:
     """And what its supervisor told."""
     told: list[str] = []
     with temporary_home() as path:
-        stack = Stack(path, environment=stack_environment(EMBEDDING_MODEL="hash"), replicas=TWICE, tell=told.append)
+        stack = Stack(path, environment=stack_environment(EMBEDDING_MODEL="hash"), replicas=TWICE, tell=told.append, spawn=fork)
         await asyncio.to_thread(stack.start)
         try:
             yield stack, told

@@ -13,7 +13,7 @@ import time
 import msgspec
 
 from agent_memory.embedded.errors import StackError
-from agent_memory.embedded.processes import Launch, Process, birth, is_alive, open_log, spawn, until
+from agent_memory.embedded.processes import Launch, Process, Spawn, birth, is_alive, open_log, spawn, until
 
 MOST_BYTES = 100_000
 FORK_SECONDS = 30.0
@@ -56,8 +56,9 @@ _decode = msgspec.json.Decoder(Ready | Born | Ended).decode
 class Nursery:
     """The supervisor's end. Opens nothing before `open`; call it from one thread only. `process` is the last one opened."""
 
-    def __init__(self) -> None:
+    def __init__(self, spawn: Spawn = spawn) -> None:
         self.process: Process | None = None
+        self._spawn = spawn
         self._socket: socket.socket | None = None
         self._launch: Launch | None = None
         self._ready = False
@@ -68,7 +69,7 @@ class Nursery:
         self.close()
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
-            self.process = spawn(launch, standard_input=theirs.fileno())
+            self.process = self._spawn(launch, standard_input=theirs.fileno())
         self._socket, self._launch = ours, launch
         return self.process
 

@@ -15,7 +15,7 @@ from agent_memory.embedded.nursery import Nursery
 from agent_memory.embedded.ports import LOOPBACK, free_port, free_ports, require_free
 from agent_memory.embedded.postgres import postgres_is_ready, postgres_launch, prepare_postgres
 from agent_memory.embedded.probes import is_healthy
-from agent_memory.embedded.processes import STOP_SECONDS, Launch, Process, spawn
+from agent_memory.embedded.processes import STOP_SECONDS, Launch, Process, Spawn, spawn
 from agent_memory.embedded.redis import prepare_redis, redis_is_ready, redis_launch
 from agent_memory.embedded.services import BACKGROUND, EMBEDDINGS, GATEWAY, LOADED_LATE, ServiceSpec, installed
 from agent_memory.embedded.state import Role, StackState
@@ -56,7 +56,9 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     postgres_data: str
 
 
-def make_plan(home: Home, environment: Mapping[str, str], replicas: Mapping[str, int], before: StackState | None) -> Plan:
+def make_plan(
+    home: Home, environment: Mapping[str, str], replicas: Mapping[str, int], before: StackState | None, spawn: Spawn = spawn
+) -> Plan:
     """Decides everything that a start needs. Raises StackError for a taken port, a wrong setting, an unusable folder."""
     settings = _settings(environment)
     servers, urls, postgres_data = _servers(home, environment, before)
@@ -70,7 +72,7 @@ def make_plan(home: Home, environment: Mapping[str, str], replicas: Mapping[str,
         common |= {"EMBEDDINGS_URL": f"unix:{socket}", "EMBEDDING_MODEL": "local"}
     gateways = _gateways(home, settings, common, replicas.get(GATEWAY.name, 1))
     services = [*_background(home, common, replicas), *(part for part, _ in gateways)]
-    nursery = Nursery() if FORKS and services else None
+    nursery = Nursery(spawn) if FORKS and services else None
     return Plan(
         parts=[*servers, *models, *(_from_nursery(nursery, home, common, services) if nursery else services)],
         nursery=nursery,

@@ -65,6 +65,13 @@ class Process(Protocol):
         """Ends it at once."""
 
 
+class Spawn(Protocol):
+    """How a process is started: `spawn`, or what stands in for it."""
+
+    def __call__(self, launch: Launch, *, standard_input: int = ...) -> Process:
+        """Starts it. Raises StackError."""
+
+
 def as_user(argv: Iterable[str], *, user: User | None, nice: int = 0, death_signal: int = signal.SIGKILL) -> list[str]:
     """The command line that runs `argv` through the launcher."""
     uid, gid = (user.uid, user.gid) if user else (-1, -1)

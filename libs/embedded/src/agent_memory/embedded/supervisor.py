@@ -15,7 +15,7 @@ import msgspec
 from agent_memory.embedded.errors import StackError
 from agent_memory.embedded.home import Home, held, home_path, open_home
 from agent_memory.embedded.plan import Plan, further, make_plan
-from agent_memory.embedded.processes import Launch, birth, is_alive, spawn, stop, until
+from agent_memory.embedded.processes import Launch, Spawn, birth, is_alive, spawn, stop, until
 from agent_memory.embedded.running import Running, last_line, rotate
 from agent_memory.embedded.state import Phase, ProcessState, Role, StackState, read_state, write_state
 
@@ -32,6 +32,7 @@ class Stack:
 
     `replicas` says how many of a service to run; the second indexer is called `indexer-2`. All processes are started by a
     thread of this object and die with it, so it may be used from any thread, and nothing outlives a killed program.
+    `spawn` stands in for how they are started: tests that start many of them share imports.
     """
 
     def __init__(
@@ -41,11 +42,13 @@ class Stack:
         environment: Mapping[str, str] | None = None,
         replicas: Mapping[str, int] | None = None,
         tell: Callable[[str], None] = lambda line: None,
+        spawn: Spawn = spawn,
     ) -> None:
         self._environment = dict(os.environ if environment is None else environment)
         self._path = home or home_path(self._environment)
         self._replicas = dict(replicas or {})
         self._tell = tell
+        self._spawn = spawn
         self._thread: threading.Thread | None = None
         self._errands: queue.SimpleQueue[tuple[Callable[[], None], Future[None]]] = queue.SimpleQueue()
         self._wish = threading.Event()
@@ -181,7 +184,7 @@ class Stack:
     def _bring_up(self, home: Home, deadline: float) -> None:
         before = read_state(home)
         _bury(before)
-        self._plan = make_plan(home, self._environment, self._replicas, before)
+        self._plan = make_plan(home, self._environment, self._replicas, before, self._spawn)
         self._enter(home, "starting")
         # Imports take longest, so they begin first, and the servers start beside them.
         self._start_parts("nursery")
@@ -221,7 +224,7 @@ class Stack:
             log=home.logs / "prepare.log",
             folder=home.path,
         )
-        process = spawn(launch)
+        process = self._spawn(launch)
         try:
             while process.poll() is None and not self._wish.wait(LOOK_EVERY_SECONDS):
                 self._look(home)
