@@ -20,6 +20,7 @@ MCP = 'agent_memory_service_info{service="mcp",replica="a"}'
 CALLS = 'agent_memory_mcp_calls_total{tool="forget",outcome="%s"}'
 REQUESTS = 'agent_memory_mcp_requests_total{status="%s"}'
 GRPC = 'agent_memory_grpc_requests_total{method="IngestEvent",status="%s"}'
+BREAKER = 'agent_memory_breaker_state{provider="api.openai.com:443",instance="%s"}'
 USED, MOST, MACHINE = "redis_memory_used_bytes", "redis_memory_max_bytes", "redis_total_system_memory_bytes"
 
 
@@ -37,6 +38,8 @@ FIRES: dict[str, tuple[str, str, Series]] = {
     "tools of MCP fail": ("AgentMemoryMcpFails", "30m", {CALLS % "answered": minutes(0, by=9), CALLS % "failed": minutes(0, by=1)}),
     "MCP's memory server is away": ("AgentMemoryMcpFails", "30m", {CALLS % "ConnectionFailed": minutes(0, by=1)}),
     "MCP lets nobody in": ("AgentMemoryMcpFails", "30m", {REQUESTS % "503": minutes(0, by=1), CALLS % "answered": minutes(0)}),
+    "a provider fails": ("AgentMemoryModelAway", "30m", {BREAKER % "a": "0x5 2x60"}),
+    "a provider hangs": ("AgentMemoryModelAway", "40m", {BREAKER % "a": "0x5 " + "2 1 1 " * 20}),
     "gRPC fails": ("AgentMemoryCallsFail", "30m", {GRPC % "OK": minutes(0, by=9), GRPC % "UNAVAILABLE": minutes(0, by=1)}),
     "Redis near its limit": ("AgentMemoryRedisFull", "1h", {USED: minutes(9), MOST: minutes(10), MACHINE: minutes(100)}),
     "Redis near that of the machine": ("AgentMemoryRedisFull", "1h", {USED: minutes(9), MOST: minutes(0), MACHINE: minutes(10)}),
@@ -44,6 +47,12 @@ FIRES: dict[str, tuple[str, str, Series]] = {
 SILENT: dict[str, tuple[str, str, Series]] = {
     "a dead letter of yesterday": ("AgentMemoryDeadLetters", "60m", {LETTERS % "a": minutes(1)}),
     "a job that comes due each hour": ("AgentMemoryNoTicks", "8h", {TICKS: " ".join(f"{hour}x59" for hour in range(10))}),
+    "a provider that answers again": ("AgentMemoryModelAway", "30m", {BREAKER % "a": "2x20 0x20"}),
+    "a provider that one replica has not asked since": (
+        "AgentMemoryModelAway",
+        "60m",
+        {BREAKER % "a": "2x10 1x60", BREAKER % "b": "2x10 0x60"},
+    ),
     "MCP that nobody runs": ("AgentMemoryMcpMissing", "5h", {}),
     "MCP that runs": ("AgentMemoryMcpMissing", "5h", {MCP: minutes(1)}),
     "calls that cannot succeed": (

@@ -16,12 +16,13 @@ from agent_memory.contracts.records import Scope
 from agent_memory.contracts.streams import document_key, document_prefix
 from agent_memory.contracts.toc import Bullet, Grip, Revision, Span
 from agent_memory.eventlog.counts import CountReader
-from agent_memory.indexer.checking import CheckIndexes
+from agent_memory.indexer.checking import CheckIndexes, Differs
 from agent_memory.readmodels import generations
 from agent_memory.readmodels.contents_documents import grip_document, node_document, revise
 from agent_memory.readmodels.documents import Revise
 from agent_memory.readmodels.generations import Generation
 from agent_memory.readmodels.writes import Applied, apply
+from agent_memory.runtime import telemetry
 from agent_memory.runtime.settings import Settings
 from support.toc_worker import EVENING, TEXTS, TOLD, Desk, a_desk
 
@@ -216,16 +217,32 @@ async def test_documents_that_somebody_took_away_are_missed_by_the_check_and_by_
         where = Servers(database_url=system.database_url, redis_url=system.redis_url)
         await rebuild("contents", where, SETTINGS, lambda _: None)
 
+    async def nothing() -> None:
+        rebuilds.append("in vain")
+
     check = CheckIndexes(system.redis, CountReader(system.connections), {"contents": built_anew})
+    elsewhere = CheckIndexes(system.redis, CountReader(system.connections), {"contents": nothing})
     told = await check.check(0)
     assert (told["contents_documents"], rebuilds) == (told["contents_expected"], [])
     await system.redis.delete(document_key("contents", 1, ME.path, segment.bullets[0].grip_ids[0]))
     found = await desk.broken()
     assert list(found) == [4]
     assert "contents" in found[4][0]
+    with pytest.raises(Differs, match="the contents index holds"):
+        await elsewhere.check(0)
+    await check.show()
+    assert (shown_difference(), rebuilds.pop()) == (-1, "in vain")
+    await system.redis.delete(document_key("contents", 1, ME.path, segment.bullets[0].grip_ids[0]), "am:index-check:contents:left")
     again = await check.check(0)
     assert (again["contents_rebuilt"], again["contents_documents"], rebuilds) == ("yes", told["contents_documents"], ["contents"])
+    await elsewhere.show()
+    assert shown_difference() == 0
     await desk.assert_kept()
+
+
+def shown_difference() -> float | None:
+    """What operators see of the last check."""
+    return telemetry.REGISTRY.get_sample_value("agent_memory_index_difference", {"index": "contents"})
 
 
 async def test_the_count_of_the_log_leaves_out_what_is_gone(desk: Desk) -> None:

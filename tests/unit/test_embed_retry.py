@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent_memory.contracts.errors import Unavailable
+from agent_memory.runtime import telemetry
 from agent_memory.runtime.breaker import Breaker
 from agent_memory.runtime.llm_retry import Patience, Persistence, ProviderRefused, Transient, hinted_wait
 
@@ -105,6 +106,25 @@ def test_while_a_probe_is_out_others_are_refused_until_it_reports() -> None:
     breaker.failed()
     with pytest.raises(Unavailable, match=r"in 10\.0 s"):
         breaker.admit()
+
+
+def test_operators_see_the_worst_of_a_provider_while_somebody_asks_it() -> None:
+    def shown() -> float | None:
+        return telemetry.REGISTRY.get_sample_value("agent_memory_breaker_state", {"provider": "seen"})
+
+    clock = Clock()
+    one, other = (Breaker("seen", failures=1, cool_down=10.0, clock=clock) for _ in range(2))
+    assert shown() == 0
+    one.failed()
+    other.succeeded()
+    assert shown() == 2
+    clock.now += 30.0
+    one.admit()
+    assert shown() == 2  # its attempt may take long
+    clock.now += 31.0
+    assert shown() == 1  # nobody has heard anything since
+    one.succeeded()
+    assert shown() == 0
 
 
 def test_a_breaker_counts_only_failures_in_a_row() -> None:

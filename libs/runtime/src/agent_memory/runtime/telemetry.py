@@ -74,7 +74,7 @@ EMBED_SECONDS = _histogram("embed_seconds", "One call of the embedding model", S
 MODEL_SECONDS = _histogram("model_seconds", "One completion", SLOW, "model")
 MODEL_ANSWERS = _counter("model_answers", "Answers of a model, by where they came from (model, journal)", "model", "origin")
 MODEL_TOKENS = _counter("model_tokens", "Tokens that calls of a model took", "model", "kind")
-BREAKER = _gauge("breaker_state", "0 closed (calls pass), 1 half open (one call tries), 2 open (calls fail at once)", "provider")
+BREAKER = _gauge("breaker_state", "0 closed (calls pass), 1 half open (the next call tries), 2 open (failed lately)", "provider")
 
 # Background work
 WORK_PENDING = _gauge("work_pending", "What waits to be done in the background, also what is put off after a failure", "work")

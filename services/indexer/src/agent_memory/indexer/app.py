@@ -60,8 +60,8 @@ async def serve(settings: Settings, own: IndexerSettings = DEFAULTS) -> None:
         subscribe(broker, EVENTS, name, replica_name(settings), runner.handle, batch=own.batch, claim_after_ms=own.claim_after_ms)
         rebuild[kind] = partial(built_anew, handler, reader)
         tasks += [runner.sweep, lambda handler=handler: handler.watch(reader)]  # type: ignore[misc]
-    check = CheckIndexes(redis, reader, rebuild, messages_too=messages_too, since=since).check
-    tasks.append(JobBodies(redis, SERVICE, {INDEX_CHECK: check}).run)
+    check = CheckIndexes(redis, reader, rebuild, messages_too=messages_too, since=since)
+    tasks += [check.run, JobBodies(redis, SERVICE, {INDEX_CHECK: check.check}).run]
     await service.run(
         settings,
         SERVICE,

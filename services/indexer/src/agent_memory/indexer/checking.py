@@ -7,10 +7,12 @@ difference.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Protocol
 
 import structlog
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 from agent_memory.contracts.errors import Unavailable
 from agent_memory.contracts.streams import CONTENTS_INDEX, MEMORY_INDEX, TIMELINE_INDEX, index_alias
@@ -23,6 +25,7 @@ PROJECTION_OF: Mapping[Kind, str] = {"memory": MEMORY_INDEX, "timeline": TIMELIN
 ATTEMPTS = 5
 SETTLE_SECONDS = 60.0
 LOOK_SECONDS = 0.1
+SHOW_SECONDS = 10.0
 
 log = structlog.get_logger(__name__)
 Rebuild = Callable[[], Awaitable[None]]
@@ -72,19 +75,31 @@ class CheckIndexes:
             if kind == "timeline" and (retired := await retiring.retire(self._redis, self._since())):
                 told["timeline_retired"] = str(retired)
             difference = await self._difference(kind, told)
-            telemetry.INDEX_DIFFERENCE.labels(kind).set(difference)
             if difference and await self._left(kind) != difference:
                 log.warning("index differs from the log; it is built anew", index=kind, documents_more=difference)
                 await self._rebuild[kind]()
                 told[f"{kind}_rebuilt"] = "yes"
                 difference = await self._difference(kind, told)
-                telemetry.INDEX_DIFFERENCE.labels(kind).set(difference)
             await self._redis.set(_left_key(kind), difference)
             if difference:
                 lasting.append(f"the {kind} index holds {told[f'{kind}_documents']} documents, the log {told[f'{kind}_expected']}")
         if lasting:
             raise Differs("; ".join(lasting))
         return told
+
+    async def run(self) -> None:
+        """Shows what the last check left, whichever replica made it: what each had counted itself would stand for hours. Until
+        cancelled.
+        """
+        while True:
+            with suppress(RedisError, OSError):
+                await self.show()
+            await asyncio.sleep(SHOW_SECONDS)
+
+    async def show(self) -> None:
+        """Sets the metric. Raises redis.RedisError."""
+        for kind in self._rebuild:
+            telemetry.INDEX_DIFFERENCE.labels(kind).set(await self._left(kind))
 
     async def _difference(self, kind: Kind, told: dict[str, str]) -> int:
         """How many documents there are too many, at a moment at which nothing is written. 0 when there is no such moment."""
