@@ -374,3 +374,11 @@ async def test_a_credential_decides_the_tenant_and_nothing_else_does(system: Mem
         assert (await client.put("/v1/working-memory/s?user_id=v", json=body)).status_code == 403
         assert (await client.post("/v1/long-term-memory/search", json={"user_id": {"eq": "v"}})).status_code == 403
     assert system.sent[0][0] == Scope(tenant="t", user_id="u")
+
+
+@pytest.mark.parametrize("name", ["namespace", "user_id"])
+async def test_a_bundle_of_an_empty_name_is_not_one_of_everybody(http: AsyncClient, name: str) -> None:
+    refused = await http.get("/v1/bundle", params={name: ""})
+    assert (refused.status_code, refused.json()["detail"][0]["loc"]) == (422, ["query", name])
+    for params in ({}, {name: "one"}):
+        assert (await http.get("/v1/bundle", params=params)).status_code == 200

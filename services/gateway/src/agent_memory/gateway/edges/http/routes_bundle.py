@@ -20,7 +20,8 @@ async def export_bundle(request: HttpRequest) -> ASGIApp:
     """All that the log holds, or of a namespace, or of a user."""
     call = await opened(request)
     call.principal.require("admin")  # here as well: the framework takes other spellings of the path for the same
-    namespace, user_id = (call.parameters.get(name, fields.name) for name in ("namespace", "user_id"))
+    # An empty one is a variable that was not set: it must not stand for everybody.
+    namespace, user_id = (call.parameters.get(name, fields.identifier) for name in ("namespace", "user_id"))
     embeddings, answers = (call.parameters.get(name, fields.boolean, False) for name in ("embeddings", "answers"))
     call.problems.check()
     pieces = call.gateway.bundles.exported(
