@@ -1,7 +1,10 @@
 """A backup of the log: one moment of it, whole or refused, and back."""
 
 import os
+import signal
 import stat
+import subprocess
+import sys
 import threading
 import zipfile
 from pathlib import Path
@@ -16,6 +19,7 @@ from agent_memory.cli.backups.copying import copied
 from agent_memory.contracts.streams import heartbeat_key
 from agent_memory.migrations import TABLES, migrating, step_to
 from support.bundles import filled
+from support.controls import wait_until_now
 from support.servers import Servers, fresh_database
 from support.small_system import SmallSystem
 from support.typed import Typed
@@ -182,9 +186,23 @@ def test_in_a_folder_so_many_of_the_newest_backups_stay(typed: Typed, tmp_path: 
 
 def test_a_backup_that_fails_takes_no_other_with_it(typed: Typed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "agent-memory-20260101T000000Z.zip").write_bytes(b"")
+    (tmp_path / "agent-memory-20260102T000000Z.zip.part").write_bytes(b"")
+    os.utime(tmp_path / "agent-memory-20260102T000000Z.zip.part", (0, 0))  # cut off, and gone before the next one needs its room
     monkeypatch.setenv("DATABASE_URL", "postgresql://nobody@127.0.0.1:1/none")
     assert typed("backup", str(tmp_path), "--keep", "1").code != 0
     assert [file.name for file in tmp_path.iterdir()] == ["agent-memory-20260101T000000Z.zip"]
+
+
+def test_a_backup_that_is_told_to_stop_leaves_nothing_half_done(database_url: str, tmp_path: Path) -> None:
+    with psycopg.connect(database_url) as holding:
+        holding.execute("LOCK TABLE events")
+        command = subprocess.Popen(
+            [sys.executable, "-m", "agent_memory.cli.main", "backup", str(tmp_path)], stderr=subprocess.DEVNULL
+        )
+        wait_until_now(lambda: bool(list(tmp_path.iterdir())), "the backup has begun")
+        command.terminate()
+        assert command.wait(60) == 128 + signal.SIGTERM
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_services_that_live_hinder_a_restore(database_url: str, redis_url: str, typed: Typed, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import grpc
 import pytest
 
 from agent_memory.cli.hooks.spool import Spool
@@ -79,6 +80,16 @@ def test_flush_delivers_what_waits(service: SmallTimeline, tmp_path: Path) -> No
     assert "no answer from" in down.stderr
     assert (up.returncode, up.stdout) == (0, "hooks: 1 delivered, 0 refused, 0 waiting\n")
     assert len(service.events) == 1
+
+
+def test_status_says_whether_the_timeline_takes_what_is_reported_here(service: SmallTimeline, tmp_path: Path) -> None:
+    def status() -> dict[str, object]:
+        argv = [sys.executable, "-m", "agent_memory.cli.main", "hooks", "status", "--json"]
+        told: dict[str, object] = json.loads(subprocess.check_output(argv, env=environment(tmp_path, service.endpoint)))
+        return told
+
+    service.failures = [(grpc.StatusCode.UNAUTHENTICATED, "Missing authorization header")]
+    assert [status()["answers"] for _ in range(2)] == [False, True]
 
 
 def test_a_service_that_hangs_keeps_nobody_waiting(service: SmallTimeline, tmp_path: Path) -> None:

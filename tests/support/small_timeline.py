@@ -29,6 +29,7 @@ class SmallTimeline(MemoryServiceServicer):
         self.searched: list[pb.SearchTimelineRequest] = []
         self.without: set[str] = set()
         self.stuck = False
+        self.refuses_namespace: str | None = None
         self.refuses: Callable[[pb.Event], bool] = lambda event: False
         self.released = threading.Event()
         self._lock = threading.Lock()
@@ -146,6 +147,8 @@ class SmallTimeline(MemoryServiceServicer):
             context.abort(grpc.StatusCode.UNIMPLEMENTED, "Method not found!")
         if failure:
             context.abort(*failure)
+        if self.refuses_namespace and ("x-namespace", self.refuses_namespace) in context.invocation_metadata():
+            context.abort(grpc.StatusCode.PERMISSION_DENIED, "outside the scope of this credential")
 
     def _keep(self, event: pb.Event, context: grpc.ServicerContext) -> bool:
         if self.refuses(event):

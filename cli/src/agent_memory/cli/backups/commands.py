@@ -1,6 +1,9 @@
 """`agent-memory backup` and `restore`: the whole log in one file, and back."""
 
 import os
+import signal
+import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,7 +21,7 @@ from sqlalchemy.exc import DBAPIError
 
 from agent_memory.cli.backups.archive import Backup, Manifest, written
 from agent_memory.cli.backups.copying import NoSchema, copied, restored
-from agent_memory.cli.backups.keeping import named, swept
+from agent_memory.cli.backups.keeping import named, swept, tidy
 from agent_memory.cli.backups.views import alive, forget
 from agent_memory.cli.loading.summary import counted, meter
 from agent_memory.cli.output import AsJson, CommandError, print_json
@@ -70,7 +73,9 @@ def backup(
         raise CommandError(f"{file} is there already", hint="name another file, or give --force")
     began = time.monotonic()
     try:
-        with _database() as database_url, meter(Console(stderr=True)) as bar, written(file) as out:
+        if folder and keep:
+            tidy(folder)
+        with _stoppable(), _database() as database_url, meter(Console(stderr=True)) as bar, written(file) as out:
             manifest = copied(database_url, out, version("agent-memory"), lambda total: bar.begin("Backing up", total), bar.show)
         # Only now: a backup that fails takes none of the others with it.
         removed = swept(folder, keep) if folder and keep else []
@@ -100,7 +105,7 @@ def restore(
     try:
         with Backup.opened(file) as found:
             _check(found)
-            with _reached(making=True) as where:
+            with _stoppable(), _reached(making=True) as where:
                 _put(found, where, force=force)
             done = _done(file, found.manifest, began)
     except OSError as error:
@@ -148,6 +153,21 @@ def _put(found: Backup, where: Servers, *, force: bool) -> None:
     finally:
         for redis in views:
             redis.close()
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """SIGTERM ends the block as an error does, so that nothing half done is left. Else it would end the process, or, of the first
+    process of a container, nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # signals are for that one alone
+        return
+    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -24,11 +24,15 @@ def surplus(names: Iterable[str], keep: int) -> list[str]:
 
 
 def swept(folder: Path, keep: int) -> list[str]:
-    """Removes what is more than the newest `keep`, which it returns, and what backups left that were cut off. Raises OSError."""
+    """Removes what is more than the newest `keep`, which it returns. Raises OSError."""
     gone = surplus((file.name for file in folder.iterdir()), keep)
     for name in gone:
         (folder / name).unlink()
+    return gone
+
+
+def tidy(folder: Path) -> None:
+    """Removes what backups left that were cut off: before the next one, which may have no room otherwise. Raises OSError."""
     for file in folder.iterdir():
         if _PART.fullmatch(file.name) and time.time() - file.stat().st_mtime > SILENT_SECONDS:
             file.unlink()
-    return gone

@@ -58,7 +58,7 @@ def uninstall(agent: AgentName, dry_run: DryRun = False, settings: SettingsFile 
 
 @app.command("status")
 def status(settings: SettingsFile = None, as_json: AsJson = False) -> None:
-    """Show which hooks are installed, whether the timeline answers, and what waits to be delivered."""
+    """Show which hooks are installed, whether the timeline answers who reports here, and what waits to be delivered."""
     file = _settings_of(AGENT, settings)
     try:
         hooks, fault = installed(_read(file)), ""
@@ -66,7 +66,8 @@ def status(settings: SettingsFile = None, as_json: AsJson = False) -> None:
         hooks, fault = [], str(error)
     held, spool, server = _here()
     try:
-        connected(server, (held.namespace, held.user_id), 1.0).close()
+        with connected(server, (held.namespace, held.user_id), 1.0) as timeline:
+            timeline.get_toc_root()
         silence = ""
     except MemoryClientError as error:
         silence = str(error)

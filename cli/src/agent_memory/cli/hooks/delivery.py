@@ -15,6 +15,7 @@ from agent_memory.cli.hooks.spool import Report, Spool
 from agent_memory.client.endpoint import parse_endpoint
 from agent_memory.client.errors import (
     ConnectionFailed,
+    Forbidden,
     InvalidRequest,
     MemoryClientError,
     SerializationFailed,
@@ -66,6 +67,9 @@ def deliver(spool: Spool, files: list[Path], server: Server, deadline: Deadline)
             break
         try:
             _send(spool, batch, scope, server, deadline, outcome)
+        except Forbidden as error:
+            # This credential does not reach that place; those of others must not wait behind it.
+            outcome.why = str(error)
         except MemoryClientError as error:
             outcome.why = str(error)
             break
