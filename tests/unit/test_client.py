@@ -6,7 +6,6 @@ import socket
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import unquote
 
 import pytest
 
@@ -266,30 +265,6 @@ def test_a_server_that_knows_no_kinds_tells_of_events_alone() -> None:
     assert match.event.session_id == "s"
 
 
-@pytest.mark.parametrize("session_id", [".", "..", "...", "a/../b"])
-def test_an_id_that_looks_like_a_step_to_another_place_stays_an_id(session_id: str) -> None:
-    with scripted(Told(status=404, body={"detail": "none"})) as server, client_of(server) as memory:
-        for ask in (memory.get_working_memory, memory.get_long_term_memory, memory.delete_working_memory):
-            with pytest.raises(NotFound):
-                ask(session_id)
-    assert [unquote(asked.path).partition("-memory/")[2] for asked in server.asked] == [session_id] * 3
-
-
-def test_an_id_that_is_empty_is_refused_before_it_names_something_else() -> None:
-    with scripted(Told()) as server, client_of(server) as memory:
-        for ask in (memory.get_working_memory, memory.delete_working_memory, memory.get_node, memory.pause_job):
-            with pytest.raises(InvalidRequest, match="an id is empty"):
-                ask("")
-    assert server.asked == []
-
-
-def test_ids_with_slashes_and_non_ascii_letters_stay_one_part_of_the_path() -> None:
-    document = {"session_id": "a/b ł", "messages": []}
-    with scripted(Told(body=document)) as server, client_of(server) as memory:
-        assert memory.get_working_memory("a/b ł").session_id == "a/b ł"
-    assert server.asked[0].path == "/v1/working-memory/a%2Fb%20%C5%82"
-
-
 def test_working_memory_is_put_with_the_scope_of_the_client() -> None:
     document = {"session_id": "s", "messages": [], "namespace": "other"}
     with (
@@ -391,12 +366,6 @@ def test_one_event_is_told_apart_from_one_that_was_known(event: Any) -> None:
         assert memory.ingest_batch([event]) == 1
         assert memory.position == 7
     assert server.asked[0].json["events"][0]["event_type"] == "user_message"  # type: ignore[index]
-
-
-@pytest.mark.parametrize("url", ["", "localhost:8000", "ftp://x", "http://", "http://a:b", "http://\0"])
-def test_an_address_that_is_none_is_refused_at_once(url: str) -> None:
-    with pytest.raises(ValueError, match="not the address of a server"):
-        SyncMemoryClient(url)
 
 
 def test_waits_grow_and_stay_below_the_longest() -> None:

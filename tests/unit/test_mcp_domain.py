@@ -150,6 +150,8 @@ def test_started_by_itself_it_asks_where_the_memory_server_is() -> None:
         load_mcp(mode_of([]), {"AGENT_MEMORY_TOKEN": "t"})
     found = load_mcp(mode_of(["--mode", "sse"]), {"AGENT_MEMORY_URL": "http://memory:8000/"})
     assert (found.mode, found.server, found.token) == ("sse", "http://memory:8000", None)
+    with pytest.raises(SettingsError, match="without /v1 behind it"):
+        load_mcp("stdio", {"AGENT_MEMORY_URL": "http://memory:8000/v1/"})
 
 
 @pytest.mark.parametrize(

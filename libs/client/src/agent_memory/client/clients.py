@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Self
 import httpx
 
 from agent_memory.client import contents, long_term, system, timeline, upkeep, working
+from agent_memory.client.credential import bearer
 from agent_memory.client.endpoint import DEFAULT_ENDPOINT
 from agent_memory.client.errors import ConnectionFailed, InvalidEndpoint
 from agent_memory.client.program import Answer, Call, Caller, Request, Retry
@@ -22,7 +23,7 @@ class Operations:
 
     `namespace` and `user_id` hold for every call that names no others; `timeout` is in seconds per request. `tls` says which
     authorities are trusted with https:// and which certificate is shown, where it is not as usual (SSL_CERT_FILE, and none).
-    Raises InvalidEndpoint for a `base_url` that is not http://host:port.
+    Raises InvalidEndpoint for a `base_url` that is not http://host:port, Unauthorized for a token that no header can carry.
     """
 
     def __init__(
@@ -169,11 +170,14 @@ def _checked(base_url: str) -> httpx.URL:
         raise InvalidEndpoint(f"{base_url!r} is not the address of a server: {error}") from None
     if url.scheme not in ("http", "https") or not url.host:
         raise InvalidEndpoint(f"{base_url!r} is not the address of a server: expected http://host:port")
+    if url.path.strip("/") == "v1" or url.query or url.fragment:
+        raise InvalidEndpoint(f"{base_url!r} is not the address of a server: expected http://host:port, without /v1 or ? behind it")
     return url
 
 
 def _headers(token: str | None) -> dict[str, str]:
-    return {"Authorization": f"Bearer {token}"} if token else {}
+    credential = bearer(token)
+    return {"Authorization": credential} if credential else {}
 
 
 def _arguments(request: Request | Call, own: Mapping[str, str]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import grpc
 import grpc.aio
 
 from agent_memory.client import rpc
+from agent_memory.client.credential import bearer
 from agent_memory.client.endpoint import DEFAULT_ENDPOINT, parse_endpoint
 from agent_memory.client.errors import ConnectionFailed, MemoryClientError, SerializationFailed, rpc_error_of
 from agent_memory.client.program import Call, Caller, Reply, Request, Retry
@@ -48,7 +49,7 @@ class TimelineOperations:
 
     `token`, `namespace` and `user_id` go with every call; `timeout` is the deadline of each, in seconds. `root_certificates` (PEM)
     are those to trust with https://, where they are not the usual ones; `private_key` and `certificate_chain` (PEM, both or none)
-    are shown to a server that asks who connects. Raises InvalidEndpoint.
+    are shown to a server that asks who connects. Raises InvalidEndpoint, and Unauthorized for a token that no header can carry.
     """
 
     def __init__(
@@ -210,8 +211,8 @@ def _failure(error: grpc.RpcError, endpoint: str, timeout: float) -> MemoryClien
 
 
 def _scope(token: str | None, namespace: str | None, user_id: str | None) -> Iterable[tuple[str, str]]:
-    if token:
-        yield "authorization", f"Bearer {token}"
+    if credential := bearer(token):
+        yield "authorization", credential
     for name, value in (("x-namespace", namespace), ("x-user-id", user_id)):
         if value is not None:
             if not value.isascii() or not value.isprintable():

@@ -11,7 +11,7 @@ from agent_memory.runtime.settings import Settings, SettingsError
 from agent_memory.runtime.settings.auth import ANY_AUDIENCE, AuthSettings, check_hosts, open_allowed
 from agent_memory.runtime.settings.kinds import Address, shown
 
-_ADDRESS = re.compile(r"https?://[^/\s?#]+(/\S*)?", re.IGNORECASE)
+_ADDRESS = re.compile(r"https?://[^/\s?#]+(?!/v1$)(/[^\s?#]*)?", re.IGNORECASE)
 Mode = Literal["stdio", "sse", "streamable-http"]
 
 
@@ -40,7 +40,7 @@ def load_mcp(mode: Mode, environment: Mapping[str, str]) -> McpSettings:
             "`agent-memory mcp` finds the one of this machine, and starts it for stdio"
         )
     if not _ADDRESS.fullmatch(server):
-        raise SettingsError(f"AGENT_MEMORY_URL={shown(server, Address)!r} cannot be used: http://host:port")
+        raise SettingsError(f"AGENT_MEMORY_URL={shown(server, Address)!r} cannot be used: http://host:port, without /v1 behind it")
     return McpSettings(mode=mode, server=server, token=environment.get("AGENT_MEMORY_TOKEN") or None)
 
 
