@@ -248,6 +248,25 @@ async def test_a_lease_of_somebody_who_died_runs_out(redis: Redis) -> None:
     await wait_until(free, "the lease has run out")
 
 
+async def test_a_holder_that_could_not_reach_redis_for_a_moment_keeps_the_lease(redis: Redis) -> None:
+    key = "am:lease:chores:{a}:holder"
+
+    async def refused() -> bool:
+        return "errorstat_WRONGTYPE" in await redis.info("errorstats")
+
+    async def renewed() -> bool:
+        return 0 < await redis.pttl(key) <= 300
+
+    await redis.config_resetstat()
+    async with Leases(redis, "chores", lease_ms=300).held("a"):
+        token = await redis.getset(key, "")
+        await redis.delete(key)
+        await redis.hset(key, "of", "another kind")
+        await wait_until(refused, "a renewal has failed")
+        await redis.set(key, token)  # it never ends by itself
+        await wait_until(renewed, "it is renewed again")
+
+
 async def kept(database_url: str) -> int:
     connections = Connections(database_url)
     async with connections.connection() as connection:

@@ -26,7 +26,7 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from agent_memory.contracts.streams import SEQUENCE_FIELD
 from agent_memory.runtime import telemetry
-from agent_memory.runtime.redis_connection import PackingConnection, connect_redis
+from agent_memory.runtime.redis_connection import connect_redis, connection_class
 from agent_memory.runtime.settings import Settings
 
 __all__ = [
@@ -118,9 +118,13 @@ class HealingRedis(Redis):  # type: ignore[misc]
 
 
 class _HealingState(RedisConnectionState):
+    def __init__(self, options: dict[str, Any], kind: type[Any]) -> None:
+        super().__init__(options)
+        self._kind = kind
+
     async def connect(self) -> Redis:
-        kind = {"connection_class": PackingConnection, **self._options, "protocol": 2}
-        self._client = HealingRedis.from_pool(ConnectionPool(**kind))
+        options = {**self._options, "protocol": 2, "connection_class": self._kind}
+        self._client = HealingRedis.from_pool(ConnectionPool(**options))
         self._connected = True
         return self._client
 
@@ -136,12 +140,13 @@ class Place(msgspec.Struct, frozen=True):
 class HealingBroker(RedisBroker):
     """A Redis broker whose connection heals. `places`: what its subscribers read as."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, url: str, **kwargs: Any) -> None:
+        self._kind = connection_class(url)
+        super().__init__(url, **kwargs)
         self.places: list[Place] = []
 
     def _make_connection_state(self, connection_options: dict[str, Any], kwargs: dict[str, Any]) -> _HealingState:
-        return _HealingState(connection_options)
+        return _HealingState(connection_options, self._kind)
 
 
 async def ensure_group(redis: Redis, stream: str, group: str) -> None:

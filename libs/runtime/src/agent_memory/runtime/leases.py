@@ -8,9 +8,10 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 from redis.asyncio import Redis
+from redis.exceptions import RedisError
 
 LEASE_MS = 30_000
 FIRST_PAUSE_MS = 1_000
@@ -73,7 +74,8 @@ class Leases:
     async def _renew(self, key: str, token: str) -> None:
         while True:
             await asyncio.sleep(self._lease_ms / 3000)
-            await self._redis.eval(_RENEW, 1, key, token, self._lease_ms)
+            with suppress(RedisError, OSError):  # it may be back before the lease has run out
+                await self._redis.eval(_RENEW, 1, key, token, self._lease_ms)
 
     def _keys(self, item: str) -> tuple[str, str]:
         name = f"am:lease:{self._work}:{{{item}}}"

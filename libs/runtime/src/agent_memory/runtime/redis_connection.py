@@ -2,6 +2,7 @@
 single cost of a write.
 """
 
+import socket
 from typing import Any
 
 import hiredis
@@ -10,6 +11,17 @@ from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocket
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
+_NOTICING = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 30_000}
+NOTICING = {getattr(socket, name): value for name, value in _NOTICING.items() if hasattr(socket, name)}
+"""A host that vanished says nothing any more: after half a minute of that the connection counts as lost. Without, whoever reads
+would wait for ever.
+"""
+
+
+class _Noticing:
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"socket_keepalive": True, "socket_keepalive_options": NOTICING, **options})
+
 
 class _Packing:
     def pack_command(self, *args: Any) -> list[bytes]:
@@ -17,11 +29,11 @@ class _Packing:
         return [hiredis.pack_command((*name.split(), *args[1:]))]
 
 
-class PackingConnection(_Packing, Connection):  # type: ignore[misc]
+class PackingConnection(_Noticing, _Packing, Connection):  # type: ignore[misc]
     """Over TCP."""
 
 
-class PackingSSLConnection(_Packing, SSLConnection):  # type: ignore[misc]
+class PackingSSLConnection(_Noticing, _Packing, SSLConnection):  # type: ignore[misc]
     """Over TLS."""
 
 
