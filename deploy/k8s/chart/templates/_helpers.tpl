@@ -142,6 +142,9 @@ http://{{ include "am.fullname" . }}-gateway:8000
 {{- $told = merge $told (dict "EMBEDDING_MODEL" "local" "EMBEDDINGS_URL" $url) -}}
 {{- end -}}
 {{- $told = mergeOverwrite $told $values.settings .service.settings -}}
+{{- if and .service.embeds (not $told.EMBEDDING_MODEL) (not $values.models.existingSecret) -}}
+{{- fail "services.embeddings.enabled=false: who embeds then? settings.EMBEDDING_MODEL, or models.existingSecret with a key" -}}
+{{- end -}}
 {{- if and (ne $kind "embeddings") (ne $kind "ops") }}
 - name: SERVICE_REPLICA
   valueFrom: {fieldRef: {fieldPath: metadata.name}}
