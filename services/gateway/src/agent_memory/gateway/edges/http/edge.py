@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable
+from functools import cache
 from typing import Any, cast
 
 from litestar import Litestar
@@ -56,14 +57,21 @@ def routes() -> list[Any]:
 
 def create_edge(gateway: Gateway) -> ASGIApp:
     """The ASGI application of one gateway."""
-    inner = Litestar(
+    return Observed(framework(gateway.settings.max_body_bytes), gateway)
+
+
+@cache
+def framework(max_body_bytes: int) -> ASGIApp:
+    """All that a request meets which is not answered straight. It knows no gateway, each request brings its own; so all of a
+    process, of which programs have one and tests hundreds, share it.
+    """
+    return Litestar(
         routes(),
         exception_handlers=cast(Any, {MemoryFault: errors.on_fault, HTTPException: errors.on_http, Exception: errors.on_anything}),
-        request_max_body_size=gateway.settings.max_body_bytes,
+        request_max_body_size=max_body_bytes,
         openapi_config=None,
         logging_config=None,
     )
-    return Observed(inner, gateway)
 
 
 class Observed:
