@@ -2,6 +2,7 @@
 
 import ast
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -24,8 +25,13 @@ def sources(part: str) -> list[Path]:
 EVERYTHING = [path for part in ("libs", "services", "cli", "migrations") for path in sources(part)]
 
 
-def imported(path: Path) -> Iterator[str]:
+@cache
+def imported(path: Path) -> frozenset[str]:
     """Dotted names of all that a file imports, also inside functions, except for type checkers alone."""
+    return frozenset(_imported(path))
+
+
+def _imported(path: Path) -> Iterator[str]:
     tree = ast.parse(path.read_text())
     for_types = {
         id(inner)
@@ -78,7 +84,7 @@ def test_the_mcp_gateway_knows_the_system_by_its_http_api_alone() -> None:
     "path", [path for path in EVERYTHING if path.name in ("domain.py", "cron.py", "job_catalogue.py")], ids=own
 )
 def test_what_decides_is_pure(path: Path) -> None:
-    names = set(imported(path))
+    names = imported(path)
     assert {name.split(".")[0] for name in names} & IMPURE == set()
     assert not any(name.startswith("agent_memory.runtime") for name in names)
     assert not any(isinstance(node, ast.Await | ast.AsyncFunctionDef) for node in ast.walk(ast.parse(path.read_text())))
