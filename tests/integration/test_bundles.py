@@ -1,6 +1,7 @@
 """Everything of a log, carried into another and back."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 
 import msgspec
 import pytest
@@ -12,13 +13,13 @@ from agent_memory.eventlog.completions import CompletionStore
 from agent_memory.readmodels import contents, generations
 from support.bundles import ANNA, BEN, STRANGER, filled, given, message, record, said, sealed, taken
 from support.more_redis import one_more_redis
-from support.servers import Servers, fresh_database
+from support.servers import Servers, flush, fresh_database
 from support.small_system import SmallSystem
 from support.toc_worker import TOLD, a_desk
 
 
-@pytest.fixture
-async def source(database_url: str, redis_url: str) -> AsyncIterator[SmallSystem]:
+@asynccontextmanager
+async def a_source(database_url: str, redis_url: str) -> AsyncIterator[SmallSystem]:
     async with a_desk(database_url, redis_url) as desk:
         await desk.say(*TOLD)
         await filled(desk.system)
@@ -28,10 +29,34 @@ async def source(database_url: str, redis_url: str) -> AsyncIterator[SmallSystem
         yield desk.system
 
 
+@pytest.fixture(scope="module")
+async def source(servers: Servers) -> AsyncIterator[SmallSystem]:
+    """One for all: it is only read. It has the tests' own Redis, so that no test of this file may empty that."""
+    flush(servers.redis_url)
+    with fresh_database(servers) as database_url:
+        async with a_source(database_url, servers.redis_url) as system:
+            yield system
+
+
 @pytest.fixture
-async def target(servers: Servers) -> AsyncIterator[SmallSystem]:
-    with fresh_database(servers) as database_url, one_more_redis() as redis:
-        system = SmallSystem(database_url, redis.url, sequence=9_000)
+async def own_source(database_url: str) -> AsyncIterator[SmallSystem]:
+    """For a test that writes to it."""
+    with one_more_redis() as redis:
+        async with a_source(database_url, redis.url) as system:
+            yield system
+
+
+@pytest.fixture(scope="module")
+def another_redis() -> Iterator[str]:
+    with one_more_redis() as redis:
+        yield redis.url
+
+
+@pytest.fixture
+async def target(servers: Servers, another_redis: str) -> AsyncIterator[SmallSystem]:
+    flush(another_redis)
+    with fresh_database(servers) as database_url:
+        system = SmallSystem(database_url, another_redis, sequence=9_000)
         yield system
         await system.close()
 
@@ -84,16 +109,16 @@ async def test_a_dry_run_says_what_would_be_done_and_does_nothing(source: SmallS
     assert msgspec.structs.replace(would, dry_run=False, position=done.position) == done
 
 
-async def test_what_came_since_is_added(source: SmallSystem, target: SmallSystem) -> None:
-    await given(target, await taken(source))
+async def test_what_came_since_is_added(own_source: SmallSystem, target: SmallSystem) -> None:
+    await given(target, await taken(own_source))
     await target.catch_up()
-    await source.send(AppendMessages(session_id="chat", messages=[message("m3", "later")]), scope=ANNA)
-    await source.send(EditMemory(memory_id="anna-1", text="likes no tea"))
-    bundle = await taken(source)
+    await own_source.send(AppendMessages(session_id="chat", messages=[message("m3", "later")]), scope=ANNA)
+    await own_source.send(EditMemory(memory_id="anna-1", text="likes no tea"))
+    bundle = await taken(own_source)
     done = await given(target, bundle)
     assert (done.created, done.sessions, done.memories) == (2, 1, 1)
     assert await taken(target) == bundle
-    assert await claims(target) == await claims(source)
+    assert await claims(target) == await claims(own_source)
 
 
 async def claims(system: SmallSystem) -> list[tuple[object, ...]]:
@@ -180,16 +205,16 @@ async def test_nothing_of_another_tenant_is_in_a_bundle(source: SmallSystem, tar
     assert await broken(target) == {}
 
 
-async def test_vectors_and_answers_come_along_when_they_are_asked_for(source: SmallSystem, target: SmallSystem) -> None:
-    await CompletionStore(source.connections).keep(b"h" * 32, b'{"text": "an answer"}')
+async def test_vectors_and_answers_come_along_when_they_are_asked_for(own_source: SmallSystem, target: SmallSystem) -> None:
+    await CompletionStore(own_source.connections).keep(b"h" * 32, b'{"text": "an answer"}')
     with pytest.raises(Refused, match="other tenants"):
-        await taken(source, answers=True)
+        await taken(own_source, answers=True)
     with pytest.raises(Refused, match="no namespace"):
-        await taken(source, answers=True, namespace="work")
-    bundle = await taken(source, embeddings=source.embedder.model)
+        await taken(own_source, answers=True, namespace="work")
+    bundle = await taken(own_source, embeddings=own_source.embedder.model)
     done = await given(target, bundle)
     assert done.embeddings == bundle.count(b'{"line":"embedding"') > 10
-    assert await taken(target, embeddings=source.embedder.model) == bundle
+    assert await taken(target, embeddings=own_source.embedder.model) == bundle
     target.embedder.embed = None  # type: ignore[assignment, method-assign]  # nothing has to be embedded
     await target.catch_up()
     assert (await generations.registry(target.redis, "memory")).live is not None
