@@ -11,6 +11,7 @@ from httpx import AsyncClient
 from integration.test_two_redis import started
 
 from support.controls import wait_until
+from support.forked import Forking
 from support.more_redis import one_more_redis
 from support.servers import Servers, fresh_database
 
@@ -22,13 +23,13 @@ MEMORIES = [
 
 
 @pytest.fixture
-async def ends(servers: Servers) -> AsyncIterator[tuple[AsyncClient, AsyncClient]]:
+async def ends(servers: Servers, forked: Forking) -> AsyncIterator[tuple[AsyncClient, AsyncClient]]:
     async with AsyncExitStack() as stack:
         clients = []
         for _ in range(2):
             redis = stack.enter_context(one_more_redis())
             database_url = stack.enter_context(fresh_database(servers))
-            clients.append((await stack.enter_async_context(started(database_url, redis, redis))).http)
+            clients.append((await stack.enter_async_context(started(database_url, redis, redis, forked))).http)
         yield clients[0], clients[1]
 
 
