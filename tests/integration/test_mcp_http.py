@@ -115,17 +115,19 @@ async def test_a_search_goes_on_without_the_newest_when_the_index_is_late() -> N
         if "min_position" in dict(asked.query):
             return Told(status=503, body={"detail": "memory-index is at 3"})
         written = {"X-Memory-Position": "7"} if asked.path == "/v1/long-term-memory/" else {}
-        return Told(body={**SUBJECT, "status": "ok", "memories": [], "total": 0}, headers=written)
+        return Told(body={**SUBJECT, "status": "ok", "memories": [], "total": 0, "nodes": []}, headers=written)
 
     with scripted(respond=respond) as memory:
         async with in_process("sse", memory.url) as at, connected("fastmcp", "sse", at + "/sse") as client:
             first = await client.ask("search_long_term_memory", text="x")
             await client.ask("create_long_term_memories", memories=[{"text": "x"}])
             second = await client.ask("search_long_term_memory", text="x")
+            years = await client.ask("browse_timeline")
         async with in_process("sse", memory.url) as at, connected("fastmcp", "sse", at + "/b/sse") as other:
             third = await other.ask("search_long_term_memory", text="x")
     assert [one["note"] for one in (first, third)] == [None, None]
     assert "may be missing" in second["note"]
+    assert (years["children"], years["note"]) == ([], second["note"])
     searches = [dict(asked.query).get("min_position") for asked in memory.asked if asked.path.endswith("/search")]
     assert searches == [None, "7", None, None]
 

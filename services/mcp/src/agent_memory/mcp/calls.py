@@ -12,7 +12,7 @@ from agent_memory.mcp.domain import Place
 T = TypeVar("T")
 AT_ONCE = Retry(attempts=1)
 REMEMBERED = 10_000
-LATE = "The search index is behind: what was stored in the last seconds may be missing."
+LATE = "What is read here is behind: what was stored in the last seconds may be missing."
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):

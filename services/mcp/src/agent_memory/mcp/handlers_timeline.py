@@ -25,8 +25,10 @@ async def browse_timeline(call: Call, given: arguments.BrowseTimeline) -> result
         page = await memory.browse_toc(node_id, given.limit, given.continuation_token, min_position=position)
         return node, page
 
-    (node, page), _ = await call.read(ask, given.namespace, given.user_id)
-    return results.Browsed(node=node, children=page.children, continuation_token=page.continuation_token, has_more=page.has_more)
+    (node, page), note = await call.read(ask, given.namespace, given.user_id)
+    return results.Browsed(
+        node=node, children=page.children, continuation_token=page.continuation_token, has_more=page.has_more, note=note
+    )
 
 
 async def expand_grip(call: Call, given: arguments.ExpandGrip) -> results.Expanded:
@@ -35,7 +37,7 @@ async def expand_grip(call: Call, given: arguments.ExpandGrip) -> results.Expand
     async def ask(memory: MemoryClient, position: int | None) -> ExpandGripResult:
         return await memory.expand_grip(given.grip_id, given.events_before, given.events_after, min_position=position)
 
-    found, _ = await call.read(ask, given.namespace, given.user_id)
+    found, note = await call.read(ask, given.namespace, given.user_id)
     if found.grip is None:
         raise NotFound(f"there is no grip {given.grip_id} here", status=404)
     return results.Expanded(
@@ -43,6 +45,7 @@ async def expand_grip(call: Call, given: arguments.ExpandGrip) -> results.Expand
         events_before=found.events_before,
         excerpt_events=found.excerpt_events,
         events_after=found.events_after,
+        note=note,
     )
 
 

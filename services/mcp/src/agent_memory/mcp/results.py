@@ -90,21 +90,25 @@ class FoundEvents(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Browsed(msgspec.Struct, frozen=True, kw_only=True):
-    """A node, and a page of what stands under it; without a node, the years. Times are UTC milliseconds."""
+    """A node, and a page of what stands under it; without a node, the years. Times are UTC milliseconds. `note`: what may be
+    missing.
+    """
 
     node: TocNode | None
     children: list[TocNode]
     continuation_token: str | None = None
     has_more: bool = False
+    note: str | None = None
 
 
 class Expanded(msgspec.Struct, frozen=True, kw_only=True):
-    """The words that a bullet comes from, and what was said around them."""
+    """The words that a bullet comes from, and what was said around them. `note`: what may be missing."""
 
     grip: Grip
     events_before: list[Event]
     excerpt_events: list[Event]
     events_after: list[Event]
+    note: str | None = None
 
 
 class History(msgspec.Struct, frozen=True, kw_only=True):
