@@ -152,6 +152,14 @@ def test_a_home_that_cannot_be_written_is_done_without(service: SmallTimeline, t
     assert len(list(tmp_path.glob("agent-memory-*/*/spool/*.json"))) == 1
 
 
+def test_what_was_said_to_another_machine_is_not_told_to_this_one(service: SmallTimeline, tmp_path: Path) -> None:
+    ingest(tmp_path, "http://does-not-exist.invalid:1")
+    said = ingest(tmp_path, service.endpoint, PROMPT | {"prompt": "And Go?"})
+    assert "1 waiting" in said
+    assert "what waits is for http://does-not-exist.invalid:1" in said
+    assert [event.text for event in service.events.values()] == ["And Go?"]
+
+
 def test_what_waits_for_one_home_goes_into_no_other(service: SmallTimeline, tmp_path: Path) -> None:
     for name in ("mine", "other"):
         (tmp_path / name).touch()

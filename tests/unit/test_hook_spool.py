@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import grpc
+import msgspec
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -49,6 +50,29 @@ def test_where_the_home_cannot_be_written_another_folder_is(tmp_path: Path) -> N
     assert spool.waiting() == [kept]
     with pytest.raises(OSError, match="file"):
         Spool([tmp_path / "file" / "spool"]).keep(report("a"))
+
+
+@pytest.mark.parametrize(
+    ("meant", "named", "goes"),
+    [
+        ("", "", True),
+        ("http://localhost:7", "", True),
+        ("", "http://[::1]:9", True),
+        ("https://Work.example:7", "http://work.example:9", True),
+        ("nonsense://x", "", True),
+        ("https://work.example", "", False),
+        ("", "https://work.example", False),
+        ("https://work.example", "https://home.example", False),
+    ],
+)
+def test_what_was_meant_for_another_machine_waits_for_it(spool: Spool, meant: str, named: str, goes: bool) -> None:
+    spool.keep(msgspec.structs.replace(report("a"), endpoint=meant))
+    with small_timeline() as service:
+        outcome = flush(spool, Server(endpoint=service.endpoint, named=named), 5)
+        assert (outcome.delivered, outcome.left, list(service.events)) == ((1, 0, ["a"]) if goes else (0, 1, []))
+        assert outcome.why == ("" if goes else f"what waits is for {meant or 'the stack of this home'}")
+        flush(spool, Server(endpoint=service.endpoint, named=named, takes_all=True), 5)
+        assert (list(service.events), spool.waiting()) == (["a"], [])
 
 
 def test_what_waits_is_delivered_with_its_scope_and_once(spool: Spool) -> None:

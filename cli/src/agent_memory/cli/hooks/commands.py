@@ -25,6 +25,8 @@ AGENT = "claude-code"
 NOT_RUNNING = 3
 FLUSH_SECONDS = 60.0
 
+_WAITING = "`agent-memory up` starts the stack; MEMORY_ENDPOINT names another server; --all sends everything there"
+
 app = typer.Typer(no_args_is_help=True, help="Hooks of coding agents: install, remove, look, deliver.")
 AgentName = Annotated[str, typer.Argument(metavar="AGENT", help=f"Whose hooks: {AGENT}.")]
 SettingsFile = Annotated[
@@ -85,15 +87,20 @@ def status(settings: SettingsFile = None, as_json: AsJson = False) -> None:
 
 
 @app.command("flush")
-def flush_(as_json: AsJson = False) -> None:
-    """Deliver what waits. Exit code 3 when nobody answers, 4 when some of it was refused."""
+def flush_(
+    all_: Annotated[bool, typer.Option("--all", help="Also what was meant for the server of another machine.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Deliver what waits. Exit code 3 when some of it waits on, as when nobody answers; 4 when some of it was refused.
+
+    What was reported while MEMORY_ENDPOINT named the server of another machine waits for that one.
+    """
     _, spool, server = _here()
+    server = msgspec.structs.replace(server, takes_all=all_)
     outcome = flush(spool, server, FLUSH_SECONDS)
     print(msgspec.json.encode(outcome).decode() if as_json else delivered_line(outcome))
     if outcome.left:
-        raise CommandError(
-            f"{outcome.left} still waiting: {outcome.why}", hint="start the stack with `agent-memory up`", code=NOT_RUNNING
-        )
+        raise CommandError(f"{outcome.left} still waiting: {outcome.why}", hint=_WAITING, code=NOT_RUNNING)
     if outcome.refused:
         raise SystemExit(4)
 

@@ -16,6 +16,7 @@ from agent_memory.client.endpoint import parse_endpoint
 from agent_memory.client.errors import (
     ConnectionFailed,
     Forbidden,
+    InvalidEndpoint,
     InvalidRequest,
     MemoryClientError,
     SerializationFailed,
@@ -31,11 +32,15 @@ TOGETHER = 200
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):
-    """Where to deliver, and as whom."""
+    """Where to deliver, and as whom. `named`: how the settings name it; empty, it is the stack of the home. What was meant for the
+    server of another machine waits for that one; `takes_all`: it comes here, too.
+    """
 
     endpoint: str
     token: str | None = None
     certificates: Certificates = Certificates()
+    named: str = ""
+    takes_all: bool = False
 
 
 class Delivery(msgspec.Struct, kw_only=True):
@@ -61,7 +66,7 @@ class Deadline:
 def deliver(spool: Spool, files: list[Path], server: Server, deadline: Deadline) -> Delivery:
     """Send what these files hold, as far as the time suffices. Never raises for what the server does."""
     outcome = Delivery(left=len(files))
-    for scope, batch in _batches(spool, files, outcome):
+    for scope, batch in _batches(spool, files, server, outcome):
         if deadline.left() < 0.02:
             outcome.why = "there was no time left"
             break
@@ -85,8 +90,8 @@ Scope = tuple[str | None, str | None]
 Batch = list[tuple[Path, Report]]
 
 
-def _batches(spool: Spool, files: list[Path], outcome: Delivery) -> Iterator[tuple[Scope, Batch]]:
-    """Reports of one scope at a time. What is no report is set aside."""
+def _batches(spool: Spool, files: list[Path], server: Server, outcome: Delivery) -> Iterator[tuple[Scope, Batch]]:
+    """Reports of one scope at a time. What is no report is set aside, what is for another machine waits."""
     for start in range(0, len(files), TOGETHER):
         loaded: Batch = []
         for file in files[start : start + TOGETHER]:
@@ -97,10 +102,26 @@ def _batches(spool: Spool, files: list[Path], outcome: Delivery) -> Iterator[tup
                 continue
             if report is None:
                 outcome.left -= 1
-            else:
+            elif server.takes_all or _same_machine(report.endpoint, server.named):
                 loaded.append((file, report))
+            else:
+                outcome.why = f"what waits is for {report.endpoint or 'the stack of this home'}"
         for scope, batch in groupby(loaded, key=lambda one: (one[1].namespace, one[1].user_id)):
             yield scope, list(batch)
+
+
+def _same_machine(meant: str, named: str) -> bool:
+    """Whether both name the same one, at whatever port: a server may move there. An address that is none is no machine's."""
+    try:
+        return _host(meant) == _host(named)
+    except InvalidEndpoint:
+        return True
+
+
+def _host(endpoint: str) -> str:
+    """Empty for this machine."""
+    host = parse_endpoint(endpoint).target.rpartition(":")[0].strip("[]").lower() if endpoint else ""
+    return "" if host in ("localhost", "::1") or host.startswith("127.") else host
 
 
 def _send(spool: Spool, batch: Batch, scope: Scope, server: Server, deadline: Deadline, outcome: Delivery) -> None:
@@ -166,7 +187,7 @@ def connected(server: Server, scope: Scope, seconds: float) -> "SyncTimelineClie
 def server_of(settings: DaemonSettings, environment: Mapping[str, str]) -> Server:
     """The server that these settings name. Raises BadConfig."""
     reach = settings.reach(environment)
-    return Server(endpoint=reach.endpoint, token=settings.token, certificates=reach.certificates())
+    return Server(endpoint=reach.endpoint, token=settings.token, certificates=reach.certificates(), named=settings.endpoint)
 
 
 def _knock(endpoint: str, seconds: float) -> None:

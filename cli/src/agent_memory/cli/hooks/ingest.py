@@ -73,7 +73,8 @@ def remember(raw: bytes, arguments: list[str], seconds: float, kept: Callable[[]
         _say(f"{reason}; kept in {spool.keep_unreadable(beginning, f'{reason}{cut}')}")
         return
     if events:
-        _deliver(spool, Report(events=events, namespace=settings.namespace, user_id=settings.user_id), settings, seconds, kept)
+        mine = Report(events=events, namespace=settings.namespace, user_id=settings.user_id, endpoint=settings.endpoint)
+        _deliver(spool, mine, settings, seconds, kept)
 
 
 def events_of(raw: bytes, now_ms: int, agent: str | None) -> list[Event]:

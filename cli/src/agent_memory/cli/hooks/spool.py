@@ -21,11 +21,12 @@ _SUFFIX = ".json"
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Events of one hook, and whose they are."""
+    """Events of one hook, and whose they are. `endpoint`: the server that was named for them; empty, the stack of the home."""
 
     events: list[Event]
     namespace: str | None = None
     user_id: str | None = None
+    endpoint: str = ""
 
 
 class Spool:
