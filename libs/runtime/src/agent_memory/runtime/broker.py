@@ -106,15 +106,26 @@ class HealingRedis(Redis):  # type: ignore[misc]
         try:
             return await command(*args, **kwargs)
         except ResponseError as error:
-            if "NOGROUP" not in str(error) and "UNBLOCKED" not in str(error):
-                raise
-            log.warning("consumer group made again", stream=stream, group=group)
-            await ensure_group(self, stream, group)
+            if not await self._made_again(stream, group, error):
+                # FastStream would begin to read again at once, thousands of times a second, and keep something of each time.
+                log.error("cannot be read", stream=stream, group=group, error=str(error))
+                telemetry.ERRORS.labels(group, type(error).__name__).inc()
+                await asyncio.sleep(RECONNECT_SECONDS)
         except (RedisConnectionError, RedisTimeoutError, OSError) as error:
             log.warning("redis away", stream=stream, error=f"{type(error).__name__}: {error}")
             telemetry.RECONNECTS.labels("redis").inc()
             await asyncio.sleep(RECONNECT_SECONDS)
         return nothing
+
+    async def _made_again(self, stream: str, group: str, error: ResponseError) -> bool:
+        if "NOGROUP" not in str(error) and "UNBLOCKED" not in str(error):
+            return False
+        try:
+            await ensure_group(self, stream, group)
+        except ResponseError:  # a full server, say
+            return False
+        log.warning("consumer group made again", stream=stream, group=group)
+        return True
 
 
 class _HealingState(RedisConnectionState):

@@ -10,6 +10,8 @@ from redis.asyncio import ConnectionPool, Redis
 from redis.asyncio.connection import Connection, SSLConnection, UnixDomainSocketConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
+from redis.exceptions import ReadOnlyError
 
 _NOTICING = {"TCP_KEEPIDLE": 10, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 30_000}
 NOTICING = {getattr(socket, name): value for name, value in _NOTICING.items() if hasattr(socket, name)}
@@ -27,6 +29,14 @@ class _Packing:
     def pack_command(self, *args: Any) -> list[bytes]:
         name = args[0].encode() if isinstance(args[0], str) else args[0]
         return [hiredis.pack_command((*name.split(), *args[1:]))]
+
+    async def read_response(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return await super().read_response(*args, **kwargs)  # type: ignore[misc]
+        except ReadOnlyError as error:
+            # Since a failover. The address may lead to the new primary by now, and this connection never will.
+            await self.disconnect(nowait=True)  # type: ignore[attr-defined]
+            raise RedisConnectionError("this server has become a replica") from error
 
 
 class PackingConnection(_Noticing, _Packing, Connection):  # type: ignore[misc]
