@@ -25,8 +25,25 @@ ENVIRONMENT = {"EMBEDDING_MODEL": "hash"}
 
 
 @pytest.fixture
-def home() -> Iterator[Path]:
+def new_home() -> Iterator[Path]:
     with temporary_home() as path:
+        yield path
+
+
+@pytest.fixture(scope="module")
+def used_home() -> Iterator[Path]:
+    """Where a stack has run and was stopped."""
+    with temporary_home() as path:
+        with servers_only(path):
+            pass
+        yield path
+
+
+@pytest.fixture
+def home(used_home: Path) -> Iterator[Path]:
+    """A copy of it, and of who owns what in it: making a cluster takes longer than most tests."""
+    with temporary_home() as path:
+        subprocess.run(["cp", "-a", str(used_home), str(path)], check=True)
         yield path
 
 
@@ -50,11 +67,11 @@ def assert_remembered(database_url: str, redis_url: str) -> None:
         assert redis.xlen("remembered") == 1
 
 
-def test_a_second_start_keeps_all_data_and_the_ports(home: Path) -> None:
-    with servers_only(home) as stack:
+def test_a_second_start_keeps_all_data_and_the_ports(new_home: Path) -> None:
+    with servers_only(new_home) as stack:
         remember(stack)
         first = stack.state
-    with servers_only(home) as stack:
+    with servers_only(new_home) as stack:
         assert_remembered(stack.database_url, stack.redis_url)
         assert [process.port for process in stack.state.processes] == [process.port for process in first.processes]
 
@@ -109,27 +126,24 @@ def test_a_second_stack_in_the_same_home_is_refused_and_harms_nothing(home: Path
         assert read_state(Home(path=home)) == stack.state
 
 
-def test_a_wrong_setting_stops_the_start_and_is_named_also_in_the_state(home: Path) -> None:
+def test_a_wrong_setting_stops_the_start_and_is_named_also_in_the_state(new_home: Path) -> None:
     with pytest.raises(StackError, match="PORT='x'"):
-        servers_only(home, PORT="x").start()
-    state = read_state(Home(path=home))
+        servers_only(new_home, PORT="x").start()
+    state = read_state(Home(path=new_home))
     assert isinstance(state, StackState)
     assert state.phase == "failed"
     assert "PORT" in state.error
 
 
 def test_data_of_another_major_version_is_refused(home: Path) -> None:
-    with servers_only(home) as stack:
-        data = Path(stack.state.postgres_data)
-    (data / "PG_VERSION").write_text("12\n")
+    (home / "postgres" / "PG_VERSION").write_text("12\n")
 
     with pytest.raises(StackError, match=f"written by Postgres 12, this is {MAJOR}"):
         servers_only(home).start()
 
 
 def test_a_stale_lock_file_of_postgres_does_not_keep_it_from_starting(home: Path) -> None:
-    with servers_only(home) as stack:
-        data = Path(stack.state.postgres_data)
+    data = home / "postgres"
     # The number of a process that lives but is no Postgres, as happens after a container was started again.
     (data / "postmaster.pid").write_text(f"{os.getpid()}\n{data}\n1\n5432\n\n127.0.0.1\n0 0\nready\n")
 
@@ -137,15 +151,15 @@ def test_a_stale_lock_file_of_postgres_does_not_keep_it_from_starting(home: Path
         assert stack.is_ready()
 
 
-def test_servers_of_the_environment_are_used_instead_of_own_ones(home: Path, database_url: str, redis_url: str) -> None:
-    with servers_only(home, DATABASE_URL=database_url, REDIS_URL=redis_url) as stack:
+def test_servers_of_the_environment_are_used_instead_of_own_ones(new_home: Path, database_url: str, redis_url: str) -> None:
+    with servers_only(new_home, DATABASE_URL=database_url, REDIS_URL=redis_url) as stack:
         assert stack.pids() == {}
         assert (stack.database_url, stack.redis_url) == (database_url, redis_url)
 
 
-def test_a_database_that_cannot_be_reached_is_told_in_one_line(home: Path, redis_url: str) -> None:
+def test_a_database_that_cannot_be_reached_is_told_in_one_line(new_home: Path, redis_url: str) -> None:
     with pytest.raises(StackError, match="the database cannot be prepared") as refused:
-        servers_only(home, DATABASE_URL="postgresql://127.0.0.1:1/none", REDIS_URL=redis_url).start()
+        servers_only(new_home, DATABASE_URL="postgresql://127.0.0.1:1/none", REDIS_URL=redis_url).start()
 
     assert "\n" not in refused.value.text
 
