@@ -88,10 +88,13 @@ class Observed:
         self._requests: dict[tuple[str, str, int], Any] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != ScopeType.HTTP:
+        http = cast(dict[str, Any], scope)
+        if http["type"] == "lifespan":
+            await _live(receive, send)
+            return
+        if http["type"] != ScopeType.HTTP:
             await self._inner(scope, receive, send)
             return
-        http = cast(dict[str, Any], scope)
         http[GATEWAY] = self._gateway
         started = time.perf_counter()
         with telemetry.span("http.request", parent=_traceparent(scope), method=http["method"], path=http["path"]):
@@ -148,6 +151,16 @@ class Observed:
         if counter is None:
             counter = self._requests[method, route, status] = telemetry.HTTP_REQUESTS.labels(method, route, str(status))
         counter.inc()
+
+
+async def _live(receive: Any, send: Any) -> None:
+    """What a server says at its start and its end. The gateway is open before and closed after; the framework has nothing to start,
+    and, as it is shared, must not be started twice.
+    """
+    while (said := (await receive())["type"]) == "lifespan.startup":
+        await send({"type": "lifespan.startup.complete"})
+    if said == "lifespan.shutdown":
+        await send({"type": "lifespan.shutdown.complete"})
 
 
 _PREFIX_LENGTH = len(routes_sessions.PREFIX)
