@@ -312,3 +312,10 @@ def test_the_bundled_redis_refuses_writes_before_it_is_killed_for_its_memory() -
     assert told["--maxmemory-policy"] == "noeviction"
     most, limit = told["--maxmemory"], container["resources"]["limits"]["memory"]
     assert int(most.removesuffix("gb")) < int(limit.removesuffix("Gi"))
+
+
+def test_a_service_that_sleeps_is_woken_by_a_single_entry() -> None:
+    scaled = kind(rendered(EVERYTHING), "ScaledObject")["indexer"]["spec"]
+    assert scaled["minReplicaCount"] == 0
+    # KEDA wakes it when there is more.
+    assert {trigger["metadata"]["activationLagCount"] for trigger in scaled["triggers"]} == {"0"}
