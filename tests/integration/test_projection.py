@@ -1,5 +1,7 @@
 """The runner of projections and the relay, on real Postgres and Redis: nothing missed or counted twice, one bad event alone."""
 
+import asyncio
+
 import pytest
 
 from agent_memory.contracts.codec import encode
@@ -200,6 +202,28 @@ async def test_what_a_replica_has_in_hand_for_too_long_is_done_by_another(bench,
             await wait_until(lambda: bench.begun == [1, 1], "somebody does it, too")
             bench.gate.set()
             await bench.reached(1)
+
+
+async def test_catching_up_is_done_by_one_replica_however_long_it_takes(bench, monkeypatch):
+    monkeypatch.setattr(projection, "SWEEP_LEASE_MS", 1_500)
+    monkeypatch.setattr(projection, "SWEEP_SECONDS", 0.05)
+    lease = f"am:lease:sweep:{{{NAME}}}:holder"
+    bench.gate.clear()
+    await bench.append(1)
+    sweeps = [asyncio.create_task(bench.runner().sweep()) for _ in range(2)]
+    await wait_until(lambda: bench.begun, "one catches up")
+    await bench.redis.pexpire(lease, 1_400)
+
+    async def renewed():
+        return await bench.redis.pttl(lease) > 1_400
+
+    await wait_until(renewed, "the lease is renewed in the middle of it")
+    assert bench.begun == [1]
+    bench.gate.set()
+    await bench.reached(1)
+    for sweep in sweeps:
+        sweep.cancel()
+    await asyncio.gather(*sweeps, return_exceptions=True)
 
 
 async def test_a_message_that_nobody_survives_is_given_up(bench):

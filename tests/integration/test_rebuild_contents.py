@@ -16,7 +16,7 @@ from agent_memory.contracts.events import NodeRevised
 from agent_memory.contracts.records import Scope, TimelineEvent
 from agent_memory.contracts.streams import node_stream
 from agent_memory.contracts.toc import Revision
-from agent_memory.readmodels import contents, due
+from agent_memory.readmodels import contents, contents_rebuild, due
 from agent_memory.readmodels.contents import UTC_ALWAYS, zones_held, zones_of
 from agent_memory.readmodels.contents_keeping import Keeping
 from agent_memory.readmodels.contents_reads import TableOfContents
@@ -24,6 +24,7 @@ from agent_memory.readmodels.contents_rebuild import compare, rebuild, replay
 from agent_memory.rollup.app import agree_on_zones, say
 from agent_memory.rollup.domain import Delays
 from agent_memory.rollup.handlers import KeepContents
+from support.controls import wait_until
 from support.logged import MadeUpLog
 from support.small_system import SmallSystem
 
@@ -114,6 +115,37 @@ async def test_of_two_rebuilds_at_a_time_one_is_refused_and_a_broken_one_leaves_
     async for _ in rebuild(redis, log, UTC_ALWAYS):
         pass
     assert (await contents.generations(redis)).live == 3
+
+
+async def test_a_rebuild_that_a_flush_came_between_is_refused_and_the_live_one_is_filled_again(redis: Redis, log: Log) -> None:
+    keeping = Keeping(redis, UTC_ALWAYS)
+    await keeping.take(1, log.made_up.envelopes)
+    before = await contents.digest(redis)
+    steps = rebuild(redis, log, UTC_ALWAYS, batch=50)
+    await anext(steps)
+    await anext(steps)
+    await redis.flushall()
+    await keeping.take(1, log.made_up.envelopes)
+    with pytest.raises(Conflict, match="lost on the way"):
+        async for _ in steps:
+            pass
+    assert (await contents.generations(redis)).all == (1,)
+    assert await contents.digest(redis) == before
+
+
+async def test_a_rebuild_is_alone_however_long_a_step_of_it_takes(redis: Redis, log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contents_rebuild, "LEASE_MS", 1_500)
+    slow = rebuild(redis, log, UTC_ALWAYS)
+    await anext(slow)
+    await redis.pexpire(contents_rebuild.LEASE, 1_400)
+
+    async def renewed() -> bool:
+        return int(await redis.pttl(contents_rebuild.LEASE)) > 1_400
+
+    await wait_until(renewed, "the lease is renewed in the middle of a step")
+    await redis.set(contents_rebuild.LEASE, "another, who came when it had run out all the same")
+    await slow.aclose()
+    assert await redis.exists(contents_rebuild.LEASE)
 
 
 async def test_days_begin_elsewhere_after_a_rebuild_in_another_zone(redis: Redis, log: Log) -> None:

@@ -13,6 +13,7 @@ from agent_memory.cli.output import CommandError
 from agent_memory.cli.reach import Servers
 from agent_memory.cli.rebuild_index import Rebuilt, rebuild
 from agent_memory.contracts.commands import ForgetMemories, RecordEvents, StoreMemories
+from agent_memory.contracts.errors import Conflict
 from agent_memory.contracts.queries import SearchMemories
 from agent_memory.contracts.records import MemoryRecord, TimelineEvent
 from agent_memory.readmodels import generations, indexing
@@ -20,6 +21,7 @@ from agent_memory.readmodels.documents import Kind
 from agent_memory.readmodels.indexing import RebuildStep
 from agent_memory.readmodels.search import MemorySearch
 from agent_memory.runtime.settings import Settings
+from support.controls import wait_until
 from support.small_system import SmallSystem
 from support.typed import Ran, Typed
 
@@ -119,6 +121,23 @@ async def test_no_search_fails_and_no_write_is_lost_while_it_is_rebuilt(large: S
     assert [one.generation for one in done] == [2, 3]
     assert totals
     assert min(totals) >= MANY // 2
+
+
+async def test_a_rebuild_is_alone_however_long_a_step_of_it_takes(system: SmallSystem, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(indexing, "LOCK_MS", 1_500)
+    redis, key, what = system.redis, indexing.lock_key("timeline"), ("hash@8", 8, "FLAT")
+    async with indexing.building(redis, "timeline", *what):
+        await redis.pexpire(key, 1_400)
+
+        async def renewed() -> bool:
+            return int(await redis.pttl(key)) > 1_400
+
+        await wait_until(renewed, "the lock is renewed in the middle of a step")
+        with pytest.raises(Conflict, match="being rebuilt already"):
+            async with indexing.building(redis, "timeline", *what):
+                pass
+        await redis.set(key, "another, who came when it had run out all the same")
+    assert await redis.exists(key)
 
 
 async def test_a_rebuild_needs_no_model_and_does_not_change_it(system: SmallSystem) -> None:

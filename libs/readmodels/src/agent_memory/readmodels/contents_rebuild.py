@@ -1,7 +1,6 @@
 """The table of contents anew from the log, beside the live one, with what was written about its nodes: no model is asked."""
 
 import asyncio
-import secrets
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -16,6 +15,7 @@ from agent_memory.contracts.events import EventRecorded
 from agent_memory.readmodels import contents, due
 from agent_memory.readmodels.contents import GENERATIONS, Zoned, generations
 from agent_memory.readmodels.contents_keeping import TYPES, Keeping
+from agent_memory.readmodels.holding import held
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
@@ -23,16 +23,19 @@ if TYPE_CHECKING:
 BATCH = 1_000
 LEASE_MS = 60_000
 LEASE = "am:toc:rebuilding"
-_RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 _NEXT = """
 local last = math.max(tonumber(redis.call('HGET', KEYS[1], 'last') or '1'), tonumber(redis.call('HGET', KEYS[1], 'live') or '1'))
 redis.call('HSET', KEYS[1], 'last', last + 1)
 return last + 1
 """
+# Not after a flush: it took what was filled before it, and only the live one is filled again.
 _SWAP = """
+if redis.call('HGET', KEYS[1], 'building') ~= ARGV[1] then return 0 end
 redis.call('HSET', KEYS[1], 'live', ARGV[1], 'zones', ARGV[2], 'said', ARGV[3])
 redis.call('HDEL', KEYS[1], 'building')
+return 1
 """
+_ABANDON = "if redis.call('HGET', KEYS[1], 'building') == ARGV[1] then redis.call('HDEL', KEYS[1], 'building') end"
 
 
 class Log(Protocol):
@@ -57,17 +60,18 @@ async def rebuild(redis: "Redis", log: Log, zones: Zoned, *, batch: int = BATCH)
     """Fill the next generation from the whole log, while new events go to both, then read that one. Every node is looked at
     then: where it is another than before, it is written about.
 
-    Raises Conflict when another rebuild runs, Unavailable and redis.RedisError; the live one is untouched then.
+    Raises Conflict when another rebuild runs or a flush took what was made, Unavailable and redis.RedisError; the live one is
+    untouched then.
     """
-    async with _alone(redis) as renew:
+    async with _alone(redis):
         before = (await generations(redis)).live
         number = int(await redis.eval(_NEXT, 1, GENERATIONS))
         try:
             await redis.hset(GENERATIONS, "building", number)
             async for step in _filled(redis, log, zones, number, size=batch):
                 yield step
-                await renew()
-            await redis.eval(_SWAP, 1, GENERATIONS, number, zones.name, zones.said)
+            if not await redis.eval(_SWAP, 1, GENERATIONS, number, zones.name, zones.said):
+                raise Conflict("what was built of the table of contents was lost on the way; build it again")
         except BaseException:
             await asyncio.shield(_abandon(redis, number))
             raise
@@ -77,12 +81,11 @@ async def rebuild(redis: "Redis", log: Log, zones: Zoned, *, batch: int = BATCH)
 
 async def compare(redis: "Redis", log: Log, zones: Zoned) -> AsyncIterator[Rebuilding | tuple[str, str]]:
     """Make it beside the live one and take it away again: the last item is the digests of both. Raises as `rebuild` does."""
-    async with _alone(redis) as renew:
+    async with _alone(redis):
         number = int(await redis.eval(_NEXT, 1, GENERATIONS))
         try:
             async for step in _filled(redis, log, zones, number):
                 yield step
-                await renew()
             yield await contents.digest(redis), await contents.digest(redis, number)
         finally:
             await asyncio.shield(contents.clear(redis, number))
@@ -90,11 +93,10 @@ async def compare(redis: "Redis", log: Log, zones: Zoned) -> AsyncIterator[Rebui
 
 async def replay(redis: "Redis", log: Log, zones: Zoned, *, since_ms: int) -> AsyncIterator[Rebuilding]:
     """Take events from a time on (UTC ms) into the live one again, and everything that was written: mends what is missing."""
-    async with _alone(redis) as renew:
+    async with _alone(redis):
         live = (await generations(redis)).live
         async for step in _filled(redis, log, zones, live, since_ms=since_ms):
             yield step
-            await renew()
         await _looked_at(redis, live)
 
 
@@ -131,24 +133,13 @@ def _since(envelope: EventEnvelope, since_ms: int) -> bool:
 
 
 async def _abandon(redis: "Redis", number: int) -> None:
-    await redis.hdel(GENERATIONS, "building")
+    await redis.eval(_ABANDON, 1, GENERATIONS, number)
     await contents.clear(redis, number)
 
 
-class _Renew(Protocol):
-    async def __call__(self) -> None: ...
-
-
 @asynccontextmanager
-async def _alone(redis: "Redis") -> AsyncIterator[_Renew]:
-    token = secrets.token_hex(8)
-    if not await redis.set(LEASE, token, nx=True, px=LEASE_MS):
-        raise Conflict("the table of contents is being built anew already")
-
-    async def renew() -> None:
-        await redis.set(LEASE, token, px=LEASE_MS)
-
-    try:
-        yield renew
-    finally:
-        await redis.eval(_RELEASE, 1, LEASE, token)
+async def _alone(redis: "Redis") -> AsyncIterator[None]:
+    async with held(redis, LEASE, LEASE_MS) as mine:
+        if not mine:
+            raise Conflict("the table of contents is being built anew already")
+        yield

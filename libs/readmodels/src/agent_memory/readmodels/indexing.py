@@ -17,6 +17,7 @@ from agent_memory.contracts.records import content_hash
 from agent_memory.readmodels import generations, writes
 from agent_memory.readmodels.documents import Kind, Revise, Write, memory_document
 from agent_memory.readmodels.generations import Generation
+from agent_memory.readmodels.holding import held
 from agent_memory.readmodels.projecting import CONTENTS_TYPES, MEMORY_TYPES, TIMELINE_TYPES, newest, project, texts_of, write_of
 from agent_memory.readmodels.retiring import too_old
 
@@ -158,7 +159,6 @@ class Indexing:
                 computed += await self._put([generation], prepared)
                 position = batch[-1].position if len(batch) == REBUILD_CHUNK else head
                 documents, embedded = documents + sum(map(_size, prepared)), embedded + computed
-                await self._redis.set(lock_key(self.kind), generation.number, px=LOCK_MS)
                 yield RebuildStep(position=position, head=head, documents=documents, embedded=embedded)
             await generations.swap(self._redis, generation)
         await generations.drop_old(self._redis, self.kind)
@@ -168,9 +168,9 @@ class Indexing:
 @asynccontextmanager
 async def building(redis: Redis, kind: Kind, model: str, dimensions: int, algorithm: str) -> AsyncIterator[Generation]:
     """The next generation, for whoever builds it. Given up when the block fails; one whose builder died is swept away first."""
-    if not await redis.set(lock_key(kind), "0", nx=True, px=LOCK_MS):
-        raise Conflict(f"the {kind} index is being rebuilt already")
-    try:
+    async with held(redis, lock_key(kind), LOCK_MS) as mine:
+        if not mine:
+            raise Conflict(f"the {kind} index is being rebuilt already")
         abandoned = (await generations.registry(redis, kind)).building
         if abandoned is not None:
             await generations.abandon(redis, abandoned)
@@ -180,12 +180,10 @@ async def building(redis: Redis, kind: Kind, model: str, dimensions: int, algori
         except BaseException:
             await generations.abandon(redis, generation)
             raise
-    finally:
-        await redis.delete(lock_key(kind))
 
 
 def lock_key(kind: Kind) -> str:
-    """Held, and renewed, by the process that builds the next generation of an index."""
+    """Held by the process that builds the next generation of an index."""
     return f"am:index:{kind}:builder"
 
 

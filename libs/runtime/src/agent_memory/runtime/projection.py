@@ -26,6 +26,7 @@ from agent_memory.contracts.upcasters import written_as
 from agent_memory.runtime import telemetry
 from agent_memory.runtime.broker import Entry
 from agent_memory.runtime.dead_letters import DeadLetter, bury
+from agent_memory.runtime.leases import Leases
 
 log = structlog.get_logger("projection")
 
@@ -33,6 +34,7 @@ DATA = DATA_FIELD.encode()
 ATTEMPTS = 3
 CRASHING_DELIVERIES = 5
 SWEEP_SECONDS = 1.0
+SWEEP_LEASE_MS = 5_000
 PATIENCE_SECONDS = 2.0
 HEARD_SECONDS = 2.0
 LONGEST_IN_HAND_SECONDS = 30.0
@@ -111,6 +113,7 @@ class Runner:
         self._log = log
         self._ledger = ledger
         self._redis = redis
+        self._sweeping = Leases(redis, "sweep", lease_ms=SWEEP_LEASE_MS)
         self._stuck: tuple[int, float] = (-1, 0.0)
 
     async def handle(self, entries: Sequence[Entry]) -> None:
@@ -270,12 +273,9 @@ class Runner:
                 return
         elif now - self._stuck[1] < PATIENCE_SECONDS or await self._is_in_hand(checkpoint + 1):
             return
-        if not await self._redis.set(f"am:sweeper:{name}", "1", nx=True, px=5000):
-            return
-        try:
-            await self.catch_up(head)
-        finally:
-            await self._redis.delete(f"am:sweeper:{name}")
+        async with self._sweeping.held(name) as mine:
+            if mine:
+                await self.catch_up(head)
 
     async def _is_in_hand(self, position: int) -> bool:
         """Whether a replica that lives took this event from the bus lately: done beside that one, it would be embedded twice."""
@@ -319,7 +319,6 @@ class Runner:
                     waiting=(*unknown, *left.waiting),
                     mark=mark,
                 )
-                await self._redis.set(f"am:sweeper:{name}", "1", px=5000)
         finally:
             telemetry.CATCHING_UP.labels(name).set(0)
 
