@@ -8,8 +8,9 @@ from contextlib import asynccontextmanager
 import httpx
 import pytest
 from mcp import Client as OfficialClient
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from agent_memory.runtime import telemetry
+from agent_memory.runtime import telemetry, tracing
 from agent_memory.runtime.settings import Settings
 from support.controls import wait_until
 from support.mcp_doors import MAKES, PATHS, TRANSPORTS, Make, Transport, connected, in_process
@@ -92,6 +93,28 @@ async def test_a_call_that_a_client_gives_up_is_given_up_behind_it(make: Make, m
         assert "iso_utc" in await client.ask("get_current_datetime")
     if mode != "stdio":  # that is another process
         assert ended("given up") == before + 1
+
+
+async def test_what_an_agent_asks_and_what_the_memory_server_is_asked_for_it_are_one_trace() -> None:
+    trace, exporter = "4bf92f3577b34da6a3ce929d0e0e4736", InMemorySpanExporter()
+    asked = {
+        "jsonrpc": "2.0",
+        "id": 1,
+        "method": "tools/call",
+        "params": {"name": "get_long_term_memory", "arguments": {"memory_id": "m"}},
+    }
+    headers = {"accept": "application/json, text/event-stream", "traceparent": f"00-{trace}-00f067aa0ba902b7-01"}
+    tracing.start(Settings(), "mcp", exporter=exporter)
+    try:
+        with scripted(ANYBODY, Told(status=404)) as memory:
+            async with in_process("streamable-http", memory.url) as at, httpx.AsyncClient(base_url=at, headers=headers) as http:
+                assert (await http.post("/mcp", json=asked)).status_code == 200
+    finally:
+        tracing.stop()
+    (span,) = exporter.get_finished_spans()
+    assert (span.name, dict(span.attributes or {})) == ("mcp.call", {"tool": "get_long_term_memory", "error.type": "NotFound"})
+    told = memory.asked[-1].headers["traceparent"]
+    assert told == f"00-{trace}-{span.get_span_context().span_id:016x}-01"  # type: ignore[union-attr]
 
 
 def ended(outcome: str) -> float:

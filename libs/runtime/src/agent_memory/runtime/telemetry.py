@@ -100,6 +100,7 @@ BUILD = _gauge("service_info", "1; its labels tell what runs here", "service", "
 SpanName = Literal[
     "http.request",
     "rpc.request",
+    "mcp.call",
     "command.send",
     "ingest.batch",
     "log.append",
@@ -120,6 +121,7 @@ SpanName = Literal[
 SPANS: dict[SpanName, str] = {
     "http.request": "One request at the door, until it is answered",
     "rpc.request": "One gRPC call, until it is answered",
+    "mcp.call": "One call of a tool of MCP, with all that it asks",
     "command.send": "A command, from the bus to its reply",
     "ingest.batch": "Commands decided together; linked to the trace of each",
     "log.append": "One transaction of the log",

@@ -22,6 +22,7 @@ REMEMBERED_SECONDS = 2.0
 """How long the answer of the memory server about a token counts: as long as in the server itself."""
 MOST_REMEMBERED = 10_000
 ASKING_SECONDS = 5.0
+LONGEST_TRACEPARENT = 64
 
 Headers = Mapping[bytes, bytes]
 
@@ -111,6 +112,7 @@ class Admission:
         caller = Caller(
             identity=msgspec.json.encode((principal.tenant, principal.subject, principal.user_id, address.prefix)).decode(),
             token=None if self._authenticate is disabled else bearer(headers),
+            traceparent=headers.get(b"traceparent", b"").decode("latin-1")[:LONGEST_TRACEPARENT],
             place=Place(fixed=address.fixed, usual=_usual(principal, self._usual)),
         )
         return caller, principal

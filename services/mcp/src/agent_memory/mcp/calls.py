@@ -8,6 +8,7 @@ import msgspec
 
 from agent_memory.client import MemoryClient, Retry, ServerUnavailable
 from agent_memory.mcp.domain import Place
+from agent_memory.runtime import telemetry
 
 T = TypeVar("T")
 AT_ONCE = Retry(attempts=1)
@@ -16,9 +17,12 @@ LATE = "What is read here is behind: what was stored in the last seconds may be 
 
 
 class Caller(msgspec.Struct, frozen=True, kw_only=True):
-    """Who calls, and about whose memory. `token`: what the memory server is shown; `identity` tells callers apart."""
+    """Who calls, and about whose memory. `token`: what the memory server is shown; `identity` tells callers apart; `traceparent`:
+    what the call is a part of.
+    """
 
     identity: str = ""
+    traceparent: str = ""
     token: str | None = None
     place: Place = Place()
 
@@ -54,9 +58,12 @@ class Call:
     def memory(self, namespace: str | None = None, user_id: str | None = None, *, retry: Retry | None = None) -> MemoryClient:
         """The memory server as this caller, about this namespace and user. Raises Misused for somebody else's."""
         place = self.place
-        return self._server.acting(
+        memory = self._server.acting(
             self.caller.token, place.owner("namespace", namespace), place.owner("user_id", user_id), retry=retry
         )
+        if trace := telemetry.traceparent_of() or self.caller.traceparent:
+            memory.headers["traceparent"] = trace
+        return memory
 
     def wrote(self, position: int) -> None:
         """Later reads of this caller see at least this position."""

@@ -66,8 +66,10 @@ class MemoryTool(Tool):
         spec, outcome, began = self._spec, "failed", time.perf_counter()
         try:
             given = arguments_of(spec.takes, arguments)
-            async with telling(spec.doing):
-                answer = await spec.handler(self._open(), given)
+            call = self._open()
+            with telemetry.span("mcp.call", call.caller.traceparent, tool=spec.name):
+                async with telling(spec.doing):
+                    answer = await spec.handler(call, given)
             outcome = "answered"
             return _result(answer)
         except Misused as error:
