@@ -5,7 +5,7 @@ import signal
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from msgspec.structs import replace
@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from agent_memory.contracts.codec import decode_event, encode
 from agent_memory.contracts.commands import AnyCommand, Command, PauseJob, ResumeJob, RunJobNow, Tick
 from agent_memory.contracts.errors import NotFound, Refused, Unavailable
+from agent_memory.contracts.events import JobDue
 from agent_memory.contracts.job_catalogue import Job
 from agent_memory.contracts.jobs import JobRun, JobState, RunJob
 from agent_memory.contracts.records import Scope
@@ -24,6 +25,8 @@ from agent_memory.gateway.ports import Answer
 from agent_memory.gateway.projections import RedisProjections
 from agent_memory.readmodels import jobs
 from agent_memory.runtime.job_bodies import JobBodies
+from agent_memory.scheduler.handlers import SendTicks
+from agent_memory.scheduler.settings import SchedulerSettings
 from support.controls import wait_until
 from support.forked import Forking
 from support.job_runner import BEGUN, HOLD, JOB, Runner, body, states
@@ -198,6 +201,25 @@ async def test_a_job_whose_service_is_not_there_fails_soon_and_is_not_done_later
     (run,) = await room.ended(1)
     assert (run.result, run.error) == ("failed", "no replica of helper is alive")
     assert await room.redis.hlen(job_runs_key(JOB.service)) == 0
+
+
+async def test_a_run_is_not_put_off_by_a_clock_that_is_behind_that_of_ingest(room: Room) -> None:
+    late = room.runner("a")
+    late.runs._clock = lambda: datetime.now(UTC) - timedelta(days=1)
+    await room.running(late, room.service())
+    await room.send(Tick(job=NAME, due_ms=1_000))
+    assert (await room.ended(1))[0].result == "success"
+
+
+async def test_a_scheduler_whose_clock_went_back_does_not_wait_until_it_has_caught_up(room: Room) -> None:
+    clock = [datetime(2036, 1, 30, 10, 20, tzinfo=UTC)]
+    ticks = SendTicks(room.redis, [JOB], SchedulerSettings(), clock=lambda: clock[-1])
+    (ahead,) = await ticks.look()
+    await jobs.changed(room.redis, [(1, JobDue(job=NAME, due_ms=ahead.due_ms, state=JobState(due_ms=ahead.due_ms)))])
+    assert await ticks.look() == []
+    clock.append(datetime(2026, 1, 30, 10, 20, tzinfo=UTC))
+    (tick,) = await ticks.look()
+    assert tick == Tick(job=NAME, due_ms=1_769_767_200_000)
 
 
 async def test_a_request_that_was_flushed_away_is_made_again(room: Room) -> None:

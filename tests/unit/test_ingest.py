@@ -39,6 +39,7 @@ from agent_memory.ingest.views import view_write
 from agent_memory.readmodels.session_document import Session as View
 from agent_memory.readmodels.session_document import evolve
 from agent_memory.readmodels.sessions import view_of
+from agent_memory.runtime.broker import Entry
 from support.spec import given
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -46,6 +47,13 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 def message(id_, content="hello"):
     return Message(id=id_, role="user", content=content, created_at=NOON)
+
+
+def test_what_comes_later_has_a_greater_sequence_also_while_the_clock_of_redis_stands_still() -> None:
+    # As after a clock that went back: Redis counts on within the last millisecond that it gave.
+    ids = [b"1700000000000-0", b"1700000000000-1048575", b"1700000000000-1048576", b"1700000000000-3000000", b"1700000000009-0"]
+    sequences = [Entry(id_, {}).sequence for id_ in ids]
+    assert sequences == sorted(set(sequences))
 
 
 def event(id_, session="s", kind="user_message", text="hello"):

@@ -78,6 +78,12 @@ def test_the_same_time_is_due_once() -> None:
     given(tick(5)).when(tick(5)).then().when(tick(4)).then()
 
 
+def test_a_job_does_not_wait_for_a_time_that_a_wrong_clock_told() -> None:
+    tomorrow = 86_400_000
+    spec = given(tick(tomorrow), start(tomorrow), finish(tomorrow)).when(tick(65)).then(JobDue)
+    spec.when(start(65)).then(JobStarted).when(tick(tomorrow)).then(JobDue, JobFinished).when(tick(tomorrow)).then()
+
+
 def test_after_downtime_one_run_waits() -> None:
     spec = given(tick(5)).when(tick(65)).then(JobDue)
     with pytest.raises(Conflict):

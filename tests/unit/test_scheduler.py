@@ -162,6 +162,12 @@ def test_a_job_is_not_due_twice_for_the_same_time() -> None:
     assert next_due([EVERY_MINUTE], now) == {"often": tick.due_ms + 60_000}
 
 
+def test_a_job_is_due_again_when_a_clock_that_was_ahead_is_right() -> None:
+    now = at("2026-01-30T10:20:30Z")
+    (tick,) = due([EVERY_MINUTE], {"often": milliseconds(at("2036-01-30T10:20:00Z"))}, now)
+    assert tick.due_ms == milliseconds(at("2026-01-30T10:20:00Z"))
+
+
 def test_two_schedulers_mean_the_same_command() -> None:
     first, second = at("2026-01-30T10:20:01Z"), at("2026-01-30T10:20:59.5Z")
     ids = [[command(tick, now).id for tick in due(JOBS, {}, now)] for now in (first, second)]

@@ -10,6 +10,8 @@ import msgspec
 JobResult = Literal["success", "failed", "skipped"]
 PAUSED, OVERLAP = "paused", "overlap"
 """Why a run was passed over."""
+CLOCKS_DIFFER_MS = 60_000
+"""How far clocks may differ. A due time further ahead is of a clock that was wrong, and nothing waits until it comes."""
 
 
 class DueRun(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from agent_memory.contracts.commands import FinishJob, PauseJob, ResumeJob, RunJobNow, StartJob, Tick
 from agent_memory.contracts.errors import Conflict
 from agent_memory.contracts.events import Event, JobDue, JobFinished, JobPaused, JobResumed, JobStarted
-from agent_memory.contracts.jobs import OVERLAP, PAUSED, DueRun, JobResult, JobRun, JobState, RunningJob
+from agent_memory.contracts.jobs import CLOCKS_DIFFER_MS, OVERLAP, PAUSED, DueRun, JobResult, JobRun, JobState, RunningJob
 from agent_memory.readmodels.jobs import state_of
 
 JobCommand = Tick | StartJob | FinishJob | PauseJob | ResumeJob | RunJobNow
@@ -35,7 +35,7 @@ def decide_job(command: JobCommand, newest: Event | None, now_ms: int) -> list[E
 
 def _due(command: Tick, state: JobState, now_ms: int) -> list[Event]:
     job, due_ms = command.job, command.due_ms
-    if due_ms <= state.due_ms:
+    if due_ms == state.due_ms or due_ms < state.due_ms <= now_ms + CLOCKS_DIFFER_MS:
         return []
     events: list[Event] = []
     if state.running is not None and now_ms > state.running.deadline_ms:

@@ -6,7 +6,7 @@ from datetime import datetime
 from agent_memory.contracts.commands import Command, FinishJob, StartJob, Tick
 from agent_memory.contracts.envelope import CommandEnvelope
 from agent_memory.contracts.job_catalogue import Job, following, jitter_ms, latest, milliseconds
-from agent_memory.contracts.jobs import DueRun, JobAnswer, RunningJob
+from agent_memory.contracts.jobs import CLOCKS_DIFFER_MS, DueRun, JobAnswer, RunningJob
 from agent_memory.contracts.records import Scope
 
 
@@ -17,8 +17,8 @@ def due(jobs: Iterable[Job], last: Mapping[str, int], now: datetime) -> list[Tic
     """
     ticks = []
     for job in jobs:
-        time = None if job.off else latest(job.schedule, now)
-        if time is not None and (due_ms := milliseconds(time)) > last.get(job.name, -1):
+        time, told_ms = None if job.off else latest(job.schedule, now), last.get(job.name, -1)
+        if time is not None and ((due_ms := milliseconds(time)) > told_ms or told_ms > milliseconds(now) + CLOCKS_DIFFER_MS):
             ticks.append(Tick(job=job.name, due_ms=due_ms))
     return ticks
 

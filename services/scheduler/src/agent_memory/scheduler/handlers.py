@@ -55,7 +55,7 @@ class SendTicks:
         self._own = own
         self._clock = clock
         self._sent: dict[Tick, int] = {}
-        self._look_at = 0
+        self._looked_at = self._look_at = 0
         for job in schedule:
             telemetry.TICKS.labels(job.name)  # none yet: who watches must tell that from a scheduler that is not there
 
@@ -72,8 +72,9 @@ class SendTicks:
     async def look(self) -> list[Tick]:
         """Send what is due and was not sent lately. Raises redis.RedisError."""
         now = self._clock()
-        if not self._sent and milliseconds(now) < self._look_at:
+        if not self._sent and self._looked_at <= milliseconds(now) < self._look_at:
             return []  # going through the calendars twice a second for nothing would be most of what an idle machine does
+        self._looked_at = milliseconds(now)  # a clock that went back since is looked at anew
         self._look_at = min(next_due(self._schedule, now).values(), default=milliseconds(now) + HOUR_MS)
         again_before = milliseconds(now) - round(self._own.send_again_seconds * 1000)
         waiting = due(self._schedule, await jobs.last_due(self._redis), now)

@@ -137,7 +137,8 @@ class RunJobs:
     async def _answer(self, job: Job, running: RunningJob) -> JobAnswer:
         """How the run went, asked of its service; the same however often it is asked. Ends at the deadline at the latest."""
         begin_ms = running.started_ms + running.jitter_ms
-        await asyncio.sleep(max(0, begin_ms - milliseconds(self._clock())) / 1000)
+        # Not longer than that, whatever the clock says that it was begun by.
+        await asyncio.sleep(min(max(0, begin_ms - milliseconds(self._clock())), running.jitter_ms) / 1000)
         request = encode(
             RunJob(id=f"{job.name}/{running.due_ms}", job=job.name, due_ms=running.due_ms, deadline_ms=running.deadline_ms)
         )
