@@ -18,6 +18,7 @@ from agent_memory.contracts.records import MemoryRecord, Message, Scope
 from agent_memory.contracts.streams import COMMANDS, DATA_FIELD
 from agent_memory.eventlog.connect import Connections
 from agent_memory.eventlog.reader import LogReader
+from agent_memory.runtime import telemetry
 from agent_memory.runtime.leases import Leases
 from agent_memory.summarizer.working import Worker
 from support.controls import wait_until
@@ -196,6 +197,23 @@ async def test_replicas_share_the_items_and_none_is_done_twice(redis: Redis) -> 
     gate.set()
     await one.idle()
     assert sorted(chores.done) == ["a", "b", "c"]
+
+
+async def test_what_cannot_be_done_here_at_all_is_not_told_as_late(redis: Redis) -> None:
+    def pending() -> float | None:
+        return telemetry.REGISTRY.get_sample_value("agent_memory_work_pending", {"work": "chores"})
+
+    gate = asyncio.Event()
+    chores = Chores(gate=gate)
+    worker = Worker(chores, Leases(redis, "chores"))
+    chores.ready = False
+    await worker.look()
+    assert (pending(), chores.begun) == (0, 0)
+    chores.ready = True
+    await worker.look()
+    assert pending() == 3
+    gate.set()
+    await worker.idle()
 
 
 async def test_no_more_is_done_at_once_than_was_said(redis: Redis) -> None:

@@ -72,8 +72,8 @@ def deliver(spool: Spool, files: list[Path], server: Server, deadline: Deadline)
             break
         try:
             _send(spool, batch, scope, server, deadline, outcome)
-        except Forbidden as error:
-            # This credential does not reach that place; those of others must not wait behind it.
+        except (Forbidden, SerializationFailed) as error:
+            # This credential does not reach that place, or gRPC cannot name it; those of others must not wait behind it.
             outcome.why = str(error)
         except MemoryClientError as error:
             outcome.why = str(error)

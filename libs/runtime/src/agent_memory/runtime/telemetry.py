@@ -77,7 +77,7 @@ MODEL_TOKENS = _counter("model_tokens", "Tokens that calls of a model took", "mo
 BREAKER = _gauge("breaker_state", "0 closed (calls pass), 1 half open (the next call tries), 2 open (failed lately)", "provider")
 
 # Background work
-WORK_PENDING = _gauge("work_pending", "What waits to be done in the background, also what is put off after a failure", "work")
+WORK_PENDING = _gauge("work_pending", "What waits to be done in the background and can be, also what is put off", "work")
 WORK_DONE = _counter("work_done", "What was done in the background", "work")
 WORK_SECONDS = _histogram("work_seconds", "One piece of background work, until its effect is seen", SLOW, "work")
 

@@ -75,7 +75,8 @@ class Worker:
 
     async def look(self) -> None:
         """Begin what is due and not begun, as far as there is room."""
-        telemetry.WORK_PENDING.labels(self._work.name).set(await self._work.waiting())
+        # What waits for a model that nobody has configured is no trouble: nothing is late.
+        telemetry.WORK_PENDING.labels(self._work.name).set(await self._work.waiting() if self._work.ready else 0)
         if not self._work.ready or len(self._running) >= self._at_once:
             return
         now = time.monotonic()
