@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import time
 from collections.abc import AsyncIterator
 
 import aiohttp
@@ -13,7 +14,7 @@ from redis.exceptions import ResponseError
 from agent_memory.contracts.streams import heartbeat_key
 from agent_memory.embedded.ports import free_port
 from agent_memory.runtime.broker import Place, ensure_group, forget_dead_consumers, give_back, leave
-from agent_memory.runtime.service import beating, heartbeat, run
+from agent_memory.runtime.service import beating, heartbeat, is_alive, run
 from agent_memory.runtime.settings import Settings
 from support.controls import wait_until
 
@@ -105,6 +106,25 @@ async def test_a_service_that_reads_nothing_is_among_the_living_until_it_stops(r
     async with beating(redis, "s", Settings(service_replica="one")):
         await wait_until(lambda: redis.hexists(heartbeat_key("s"), "one"), "it says that it lives")
     assert not await redis.exists(heartbeat_key("s"))
+
+
+async def test_who_lives_is_told_by_the_clock_of_redis_alone(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(time, "time", lambda: 0.0)
+        async with beating(redis, "s", Settings(service_replica="one")):
+            await wait_until(lambda: redis.hexists(heartbeat_key("s"), "one"), "it says that it lives")
+            elsewhere.undo()
+            assert await is_alive(redis, "s")
+    assert not await is_alive(redis, "s")
+
+
+async def test_a_full_redis_still_hears_who_lives(redis: Redis) -> None:
+    await redis.config_set("maxmemory", 1)
+    try:
+        async with beating(redis, "s", Settings(service_replica="one")):
+            await wait_until(lambda: is_alive(redis, "s"), "it says that it lives")
+    finally:
+        await redis.config_set("maxmemory", 0)
 
 
 async def test_a_service_that_was_told_to_stop_is_alive_and_not_ready_until_it_has_finished(redis: Redis) -> None:

@@ -1,7 +1,5 @@
 """What Redis holds of a log that is replaced: all of it goes, so that every service makes it anew from the log."""
 
-import time
-
 from redis import Redis
 
 from agent_memory.contracts.streams import heartbeat_key
@@ -14,8 +12,8 @@ _AT_ONCE = 1_000
 
 
 def alive(redis: Redis) -> list[str]:
-    """The services that were heard of lately."""
-    now, found = int(time.time() * 1000), set()
+    """The services that were heard of lately, by the clock of Redis, which wrote that down."""
+    now, found = redis.time()[0] * 1000, set()
     prefix = heartbeat_key("")
     for key in redis.scan_iter(f"{prefix}*", count=_AT_ONCE):
         if any(now - int(seen) < SILENT_MS for seen in redis.hvals(key)):

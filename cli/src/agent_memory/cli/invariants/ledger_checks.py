@@ -1,6 +1,5 @@
 """Accounted for: every position of the log is, for every projection, either dealt with or known to be in flight."""
 
-import time
 from typing import Any
 
 import msgspec
@@ -106,8 +105,8 @@ async def accounted(system: System, *, quick: bool) -> Result:
 
 
 async def alive(redis: Redis, service: str) -> int:
-    """How many replicas of a service were heard of lately."""
-    now = int(time.time() * 1000)
+    """How many replicas of a service were heard of lately, by the clock of Redis, which wrote that down."""
+    now = (await redis.time())[0] * 1000
     return sum(1 for seen in (await redis.hgetall(heartbeat_key(service))).values() if now - int(seen) < SILENT_MS)
 
 

@@ -2,10 +2,10 @@
 
 import asyncio
 import signal
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from functools import partial
+from typing import cast
 
 import structlog
 from redis.asyncio import Redis
@@ -22,6 +22,21 @@ log = structlog.get_logger("service")
 HEARTBEAT_SECONDS = 2.0
 HEARTBEAT_STALE_MS = 15_000
 DRAIN_SECONDS = 5.0
+# One clock for all: those of two hosts may differ by more than a replica may be silent. And a full Redis refuses only a script's
+# first HSET or SET: who lives must not pass for dead then, or gateways would not be ready to answer reads either.
+_BEAT = """
+-- KEYS: heartbeats. ARGV: who lives, after how many milliseconds of silence somebody does not. Returns those who do.
+local time = redis.call('TIME')
+local now, living = time[1] * 1000 + math.floor(time[2] / 1000), {}
+redis.call('HDEL', KEYS[1], ARGV[1])
+redis.call('HSET', KEYS[1], ARGV[1], string.format('%.0f', now))
+local beats = redis.call('HGETALL', KEYS[1])
+for i = 1, #beats, 2 do
+  if now - tonumber(beats[i + 1]) > tonumber(ARGV[2]) then redis.call('HDEL', KEYS[1], beats[i])
+  else living[#living + 1] = beats[i] end
+end
+return living
+"""
 
 Check = Callable[[], Awaitable[str | None]]
 Task = Callable[[], Awaitable[None]]
@@ -99,16 +114,18 @@ async def heartbeat(
     """
     replica, key = replica_name(settings), heartbeat_key(service)
     while True:
-        now = int(time.time() * 1000)
         with suppress(RedisError, OSError):
-            await redis.hset(key, replica, now)
-            beats = await redis.hgetall(key)
-            silent = [name for name, seen in beats.items() if now - int(seen) > HEARTBEAT_STALE_MS]
-            if silent:
-                await redis.hdel(key, *silent)
+            living = await redis.eval(_BEAT, 1, key, replica, HEARTBEAT_STALE_MS)
             for place in places:
-                await _forget(redis, place, set(beats).difference(silent), idle_ms=round(seconds * 2_500))
+                await _forget(redis, place, set(living), idle_ms=round(seconds * 2_500))
         await asyncio.sleep(seconds)
+
+
+async def is_alive(redis: Redis, service: str) -> bool:
+    """Whether a replica was heard of lately, by the clock of Redis, which wrote that down. Raises redis.RedisError."""
+    now, _ = await redis.time()
+    seen = await cast(Awaitable[list[bytes]], redis.hvals(heartbeat_key(service)))
+    return int(now) * 1000 - max(map(int, seen), default=0) < HEARTBEAT_STALE_MS
 
 
 async def _forget(redis: Redis, place: Place, living: set[bytes | str], *, idle_ms: int) -> None:

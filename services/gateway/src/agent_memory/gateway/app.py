@@ -17,7 +17,6 @@ from redis.asyncio import Redis
 
 from agent_memory.auth.principal import Authenticate, disabled
 from agent_memory.contracts.errors import Unavailable
-from agent_memory.contracts.streams import heartbeat_key
 from agent_memory.eventlog.connect import Connections
 from agent_memory.eventlog.embeddings import EmbeddingStore
 from agent_memory.eventlog.memories import MemoryLog
@@ -79,7 +78,7 @@ from agent_memory.runtime.embed import create_query_embedder, vector_identity
 from agent_memory.runtime.job_settings import jobs_of
 from agent_memory.runtime.llm import Completer, Unconfigured, create_completer
 from agent_memory.runtime.metrics_server import Check
-from agent_memory.runtime.service import HEARTBEAT_STALE_MS, beating
+from agent_memory.runtime.service import beating, is_alive
 from agent_memory.runtime.settings import Settings, SettingsError, load
 from agent_memory.runtime.settings.dotenv import adopt_dotenv
 
@@ -260,10 +259,7 @@ def checks_of(reader: LogReader, redis: Redis, bus: RedisCommandBus, views: Redi
         return None
 
     async def ingest() -> str | None:
-        newest = max((int(seen) for seen in await redis.hvals(heartbeat_key("ingest"))), default=0)
-        if time.time() * 1_000 - newest > HEARTBEAT_STALE_MS:
-            return "no replica of ingest is alive: writes are not answered"
-        return None
+        return None if await is_alive(redis, "ingest") else "no replica of ingest is alive: writes are not answered"
 
     async def replies() -> str | None:
         return None if await bus.listening() else "replies of the command bus cannot be heard"

@@ -12,8 +12,8 @@ from redis.exceptions import RedisError
 from agent_memory.contracts.codec import encode
 from agent_memory.contracts.compaction import Compact, Compacted
 from agent_memory.contracts.errors import Unavailable
-from agent_memory.contracts.streams import COMPACTIONS, DATA_FIELD, compaction_answer_key, heartbeat_key
-from agent_memory.runtime.service import HEARTBEAT_STALE_MS
+from agent_memory.contracts.streams import COMPACTIONS, DATA_FIELD, compaction_answer_key
+from agent_memory.runtime.service import is_alive
 
 FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS = 0.01, 0.25
 GRACE_SECONDS = 5.0
@@ -43,8 +43,7 @@ class RedisCompaction:
         return answer
 
     async def _check_alive(self) -> None:
-        seen = await self._redis.hvals(heartbeat_key("compactor"))
-        if time.time() * 1_000 - max(map(int, seen), default=0) > HEARTBEAT_STALE_MS:
+        if not await is_alive(self._redis, "compactor"):
             raise Unavailable("no replica of the compactor is alive; try again when one is")
 
     async def _answer(self, request_id: str) -> Compacted:

@@ -1,7 +1,6 @@
 """Scheduled jobs: where they stand, from the view or the log, and commands to change that."""
 
 import asyncio
-import time
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
@@ -13,11 +12,11 @@ from agent_memory.contracts.errors import NotFound, Refused, Unavailable
 from agent_memory.contracts.job_catalogue import Job, following, milliseconds
 from agent_memory.contracts.jobs import JobRun, JobState, JobStatus, SchedulerStatus
 from agent_memory.contracts.records import Scope
-from agent_memory.contracts.streams import JOBS, heartbeat_key, job_stream
+from agent_memory.contracts.streams import JOBS, job_stream
 from agent_memory.eventlog.newest import NewestReader
 from agent_memory.gateway.ports import Answer, CommandBus, Projections
 from agent_memory.readmodels import jobs
-from agent_memory.runtime.service import HEARTBEAT_STALE_MS
+from agent_memory.runtime.service import is_alive
 
 FIRST_PAUSE_SECONDS, LAST_PAUSE_SECONDS = 0.01, 0.1
 SYSTEM = Scope()
@@ -50,13 +49,12 @@ class ScheduledJobs:
         """All jobs, in the order of the catalogue. Raises Unavailable."""
         try:
             known = await jobs.states(self._redis)
-            beats = await self._redis.hvals(heartbeat_key("scheduler"))
+            alive = await is_alive(self._redis, "scheduler")
         except (RedisError, OSError) as error:
             raise Unavailable("it cannot be told how jobs stand: Redis is not reachable") from error
         if missing := self._jobs.keys() - known.keys():
             known |= await self._from_log(missing)
         now = self._clock()
-        alive = time.time() * 1_000 - max(map(int, beats), default=0) < HEARTBEAT_STALE_MS
         shown = [status_of(job, known.get(name, JobState()), now) for name, job in self._jobs.items()]
         return SchedulerStatus(scheduler_running=alive, jobs=shown)
 

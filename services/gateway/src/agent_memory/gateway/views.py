@@ -17,7 +17,6 @@ from agent_memory.contracts.records import Partition, SummaryView, Task
 from agent_memory.contracts.streams import (
     DATA_FIELD,
     PARTITION_RUNS,
-    heartbeat_key,
     partition_answer_key,
     partition_streams,
     task_stream,
@@ -26,7 +25,7 @@ from agent_memory.contracts.streams import (
 )
 from agent_memory.eventlog.newest import NewestReader
 from agent_memory.runtime import telemetry
-from agent_memory.runtime.service import HEARTBEAT_STALE_MS
+from agent_memory.runtime.service import is_alive
 
 KEPT = timedelta(days=7)
 """How long a task that has ended is shown."""
@@ -102,7 +101,7 @@ class LoggedViews:
                 return None
             if now > look_at:
                 look_at = now + LOOK_SECONDS
-                missed = 0 if await self._somebody_works() else missed + 1
+                missed = 0 if await is_alive(self._redis, "summarizer") else missed + 1
                 if missed >= MOST_MISSED:
                     raise Unavailable("no replica of the summarizer is alive; try again")
                 if not await self._redis.xrange(PARTITION_RUNS, entry, entry) and not await self._redis.exists(key):
@@ -110,7 +109,3 @@ class LoggedViews:
             await asyncio.sleep(pause)
             pause = min(pause * 2, LAST_PAUSE_SECONDS)
         return _answer(found)
-
-    async def _somebody_works(self) -> bool:
-        seen = await self._redis.hvals(heartbeat_key("summarizer"))
-        return time.time() * 1_000 - max(map(int, seen), default=0) < HEARTBEAT_STALE_MS

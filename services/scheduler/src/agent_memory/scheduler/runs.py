@@ -23,12 +23,12 @@ from agent_memory.contracts.job_catalogue import Job, milliseconds
 from agent_memory.contracts.jobs import JobAnswer, JobState, RunJob, RunningJob
 from agent_memory.contracts.records import Scope
 from agent_memory.contracts.replies import ReplyEnvelope
-from agent_memory.contracts.streams import heartbeat_key, job_answer_key, job_runs_key, job_stream
+from agent_memory.contracts.streams import job_answer_key, job_runs_key, job_stream
 from agent_memory.readmodels import jobs
 from agent_memory.runtime import telemetry
 from agent_memory.runtime.job_bodies import WITHDRAW
 from agent_memory.runtime.leases import Leases
-from agent_memory.runtime.service import HEARTBEAT_STALE_MS
+from agent_memory.runtime.service import is_alive
 from agent_memory.scheduler import domain
 from agent_memory.scheduler.settings import SchedulerSettings
 
@@ -148,7 +148,7 @@ class RunJobs:
                 return await self._given_up(job, request, running.overdue)
             if time.monotonic() > look_at:
                 look_at = time.monotonic() + self._own.ask_again_seconds
-                missed = 0 if await self._somebody_works(job.service) else missed + 1
+                missed = 0 if await is_alive(self._redis, job.service) else missed + 1
                 if missed > self._own.most_missed:
                     return await self._given_up(job, request, f"no replica of {job.service} is alive")
                 # Again and again: a flush takes it away. One that was answered meanwhile is not done again.
@@ -160,7 +160,3 @@ class RunJobs:
     async def _given_up(self, job: Job, request: bytes, why: str) -> JobAnswer:
         await self._redis.eval(WITHDRAW, 1, job_runs_key(job.service), job.name, request)
         return JobAnswer(error=why)
-
-    async def _somebody_works(self, service: str) -> bool:
-        seen = await cast(Awaitable[list[bytes]], self._redis.hvals(heartbeat_key(service)))
-        return time.time() * 1_000 - max(map(int, seen), default=0) < HEARTBEAT_STALE_MS
