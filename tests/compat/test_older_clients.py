@@ -15,8 +15,9 @@ from agent_memory_client.models import ClientMemoryRecord, MemoryMessage, Workin
 
 from agent_memory.embedded.ports import free_port
 from agent_memory.embedded.probes import is_healthy
-from agent_memory.embedded.processes import Launch, spawn, stop, until
+from agent_memory.embedded.processes import Launch, stop, until
 from agent_memory.embedded.supervisor import Stack
+from support.forks import fork
 from support.official import official_client
 
 pytestmark = pytest.mark.filterwarnings("ignore:get_working_memory is deprecated:DeprecationWarning")
@@ -32,7 +33,7 @@ def lenient_url(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Itera
     launch = Launch(
         argv=(sys.executable, "-m", "agent_memory.gateway.app"), environment=environment, log=folder / "log", folder=folder
     )
-    process, url = spawn(launch), f"http://127.0.0.1:{port}"
+    process, url = fork(launch), f"http://127.0.0.1:{port}"
     try:
         assert until(lambda: is_healthy(f"{url}/ready"), 30), launch.log.read_text()
         yield url

@@ -20,6 +20,7 @@ from agent_memory.embedded.ports import free_ports
 from agent_memory.embedded.probes import is_healthy
 from agent_memory.embedded.processes import until
 from support.composed import PASSWORDS, ROOT, composed, environment_of
+from support.forks import python
 
 IMAGE = ROOT / "deploy" / "image"
 STARTED = ("embeddings", "ingest", "indexer", "gateway")
@@ -66,7 +67,7 @@ class Containers:
 
     def run(self, name: str, *command: str) -> None:
         """A one-shot to its end."""
-        program = [sys.executable, "-m", "agent_memory.cli.main", *command]
+        program = python("agent_memory.cli.main", *command)
         found = subprocess.run(program, env=self.environment(name), cwd=self._folder, capture_output=True, text=True, check=False)
         assert found.returncode == 0, found.stderr
 

@@ -2,7 +2,6 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,14 @@ from agent_memory.embedded.reach import erase
 from agent_memory.embedded.supervisor import Stack
 from agent_memory.readmodels.due import AT, HELD
 from support.controls import wait_until_now
+from support.forks import fork, python
 from support.servers import stack_environment, temporary_home
 
 
 def command(home: Path, *arguments: str, code: int = 0) -> Any:
     """What a command answers that was typed beside the stack of this home."""
     given = stack_environment(AGENT_MEMORY_HOME=str(home), EMBEDDING_MODEL="hash")
-    argv = [sys.executable, "-m", "agent_memory.cli.main", *arguments, "--json"]
+    argv = python("agent_memory.cli.main", *arguments, "--json")
     done = subprocess.run(argv, env=given, capture_output=True, check=False, timeout=180)
     assert done.returncode == code, done.stderr.decode() + done.stdout.decode()
     return json.loads(done.stdout) if done.stdout and not code else done.stderr.decode()
@@ -50,7 +50,7 @@ def seen(home: Path, stack: Stack) -> dict[str, Any]:
 
 def record(stack: Stack, home: Path) -> None:
     given = stack_environment(AGENT_MEMORY_HOME=str(home), AGENT_MEMORY_URL=stack.http_urls[0])
-    argv = [sys.executable, "-m", "agent_memory.cli.main", "import", str(history()), "-n", "work", "-u", "nadia"]
+    argv = python("agent_memory.cli.main", "import", str(history()), "-n", "work", "-u", "nadia")
     subprocess.run(argv, env=given, capture_output=True, check=True, timeout=120)
     with httpx.Client(base_url=stack.http_urls[0], timeout=30) as http:
         document = {"messages": [{"role": "user", "content": "hello"}], "user_id": "anna", "data": {"n": 1}}
@@ -63,7 +63,7 @@ def test_everything_is_destroyed_and_comes_back_from_a_backup(tmp_path: Path) ->
     environment = stack_environment(EMBEDDING_MODEL="hash", TIMELINE_SETTLE_SECONDS="0.1")
     file = tmp_path / "log.backup"
     with temporary_home() as home:
-        with Stack(home, environment=environment) as stack:
+        with Stack(home, environment=environment, spawn=fork) as stack:
             record(stack, home)
             with Redis.from_url(stack.redis_url) as redis:
                 wait_until_now(lambda: not redis.exists(AT, HELD), "nothing is to be written about the contents", timeout=60)
@@ -79,5 +79,5 @@ def test_everything_is_destroyed_and_comes_back_from_a_backup(tmp_path: Path) ->
     with temporary_home() as home:
         back = command(home, "restore", str(file))
         assert (back["position"], back["rows"]) == (made["position"], made["rows"])
-        with Stack(home, environment=environment | {"TIMELINE_SETTLE_SECONDS": "3600"}) as stack:
+        with Stack(home, environment=environment | {"TIMELINE_SETTLE_SECONDS": "3600"}, spawn=fork) as stack:
             assert seen(home, stack) == before

@@ -3,7 +3,6 @@
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import pytest
 from agent_memory.cli.sample import history
 from agent_memory.embedded.supervisor import Stack
 from support.controls import wait_until_now
+from support.forks import python
 from support.servers import Servers, stack_environment
 from support.stacks import running_stack
 from support.typed import Typed
@@ -30,7 +30,7 @@ class End:
         self.http = httpx.Client(base_url=stack.http_urls[0], timeout=30)
 
     def run(self, *arguments: str, code: int = 0, given: bytes | None = None, **environment: str) -> tuple[str, str]:
-        argv = [sys.executable, "-m", "agent_memory.cli.main", *arguments]
+        argv = python("agent_memory.cli.main", *arguments)
         environment = {**self.environment, **environment}
         done = subprocess.run(argv, env=environment, input=given, capture_output=True, check=False, timeout=120)
         assert done.returncode == code, done.stderr.decode()
@@ -165,7 +165,7 @@ def test_a_damaged_bundle_is_refused_before_anything_is_sent(source: End, tmp_pa
 
 def test_a_server_that_is_not_there_is_said_so(tmp_path: Path) -> None:
     environment = {**stack_environment(), "AGENT_MEMORY_HOME": str(tmp_path)}
-    argv = [sys.executable, "-m", "agent_memory.cli.main", "export", str(tmp_path / "b.jsonl")]
+    argv = python("agent_memory.cli.main", "export", str(tmp_path / "b.jsonl"))
     done = subprocess.run(argv, env=environment, capture_output=True, text=True, check=False, timeout=60)
     assert (done.returncode, "no server to talk to" in done.stderr) == (3, True)
 

@@ -4,7 +4,6 @@ import os
 import secrets
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,16 +14,18 @@ from agent_memory.client import SyncMemoryClient
 from agent_memory.embedded.ports import free_port
 from agent_memory.embedded.probes import is_healthy
 from support.controls import wait_until_now
+from support.forks import python
 from support.servers import Servers, database_named, stack_environment, temporary_home
 
-ARGV = [sys.executable, "-m", "agent_memory.cli.main"]
 Running = subprocess.Popen[str]
 
 
 @contextmanager
 def running(environment: dict[str, str], *arguments: str) -> Iterator[Running]:
     """A command that goes on until it is told to stop."""
-    process = subprocess.Popen([*ARGV, *arguments], env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        python("agent_memory.cli.main", *arguments), env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
     try:
         yield process
     finally:
@@ -69,6 +70,8 @@ def test_an_api_without_a_worker_elsewhere_starts_all_it_needs(home: Path) -> No
 @pytest.mark.parametrize("command", ["api", "task-worker"])
 def test_without_servers_it_is_told_what_to_do(home: Path, command: str) -> None:
     environment = {**os.environ, **stack_environment(AGENT_MEMORY_HOME=str(home))}
-    done = subprocess.run([*ARGV, command], env=environment, capture_output=True, text=True, check=False, timeout=60)
+    done = subprocess.run(
+        python("agent_memory.cli.main", command), env=environment, capture_output=True, text=True, check=False, timeout=60
+    )
     assert (done.returncode, done.stdout) == (3, "")
     assert "set DATABASE_URL and REDIS_URL" in done.stderr

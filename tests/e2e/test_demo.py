@@ -20,6 +20,7 @@ from agent_memory.client import MemoryClient, NotFound, SyncTimelineClient
 from agent_memory.contracts.records import TimelineEvent
 from agent_memory.embedded.supervisor import Stack
 from support.controls import wait_until_now
+from support.forks import python
 from support.servers import Servers, stack_environment
 from support.stacks import running_stack
 
@@ -98,7 +99,13 @@ def test_a_demo_that_is_interrupted_leaves_nothing_behind_either(folder: Path) -
 def test_a_second_demo_on_the_same_server_adds_nothing(stack: Stack) -> None:
     url = stack.http_urls[0]
     first, second = (
-        subprocess.run([*ARGV, "demo", "--url", url, *options], capture_output=True, text=True, check=False, timeout=200)
+        subprocess.run(
+            python("agent_memory.cli.main", "demo", "--url", url, *options),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=200,
+        )
         for options in (["--json"], [])
     )
     assert (first.returncode, second.returncode) == (0, 0), first.stderr + second.stderr
@@ -119,7 +126,7 @@ def test_histories_of_every_format_are_imported_once_in_each_scope(stack: Stack)
     files = [str(history()), *(str(DATA / name) for name in ("own.jsonl", "claude_code.jsonl", "chatgpt.json"))]
     summaries = []
     for scope in ("one", "one", "two"):
-        argv = [*ARGV, "import", *files, "--url", stack.http_urls[0], "-n", scope, "--json"]
+        argv = python("agent_memory.cli.main", "import", *files, "--url", stack.http_urls[0], "-n", scope, "--json")
         done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=100)
         assert done.returncode == 4, done.stderr
         summaries.append(json.loads(done.stdout))
@@ -158,7 +165,7 @@ def test_what_hooks_and_a_transcript_tell_is_there_once(stack: Stack, tmp_path: 
     transcript.write_text("".join(json.dumps(record) + "\n" for record in records))
 
     def imported() -> tuple[int, int, int]:
-        argv = [*ARGV, "import", str(transcript), "--url", stack.http_urls[0], "-n", namespace, "--json"]
+        argv = python("agent_memory.cli.main", "import", str(transcript), "--url", stack.http_urls[0], "-n", namespace, "--json")
         summary = json.loads(subprocess.run(argv, capture_output=True, text=True, check=True, timeout=100).stdout)
         return summary["read"], summary["created"], summary["known"]
 

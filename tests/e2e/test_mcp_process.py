@@ -9,11 +9,14 @@ from pathlib import Path
 import pytest
 
 from agent_memory.embedded.home import Home, is_held
+from support.forks import python
 from support.mcp_doors import COMMAND, MAKES, Make, connected
 from support.servers import stack_environment, temporary_home
 
 THEIRS = "DATABASE_URL=postgresql://them:secret@127.0.0.1:9/theirs\nLOG_LEVEL=loud\nAGENT_MEMORY_URL=http://127.0.0.1:9\n"
 """What may stand in the `.env` of a project that an agent works on."""
+THE_COMMAND = ("agent_memory.cli.main", "mcp")
+THE_GATEWAY = ("agent_memory.mcp.app", "--mode", "stdio")
 MESSAGE = b'{"jsonrpc": "2.0", "id": 1, "method": "ping"}\n'
 
 
@@ -23,9 +26,11 @@ def home() -> Iterator[Path]:
         yield path
 
 
-def ended(*arguments: str, spoken: bytes = b"", **environment: str) -> "subprocess.CompletedProcess[bytes]":
-    """Runs the command until it ends by itself."""
-    argv = [*COMMAND, *arguments]
+def ended(
+    *arguments: str, spoken: bytes = b"", command: tuple[str, ...] = THE_COMMAND, **environment: str
+) -> "subprocess.CompletedProcess[bytes]":
+    """Runs the command until it ends by itself, or what it turns itself into."""
+    argv = python(*command, *arguments)
     return subprocess.run(argv, env=stack_environment(**environment), input=spoken, capture_output=True, check=False, timeout=100)
 
 
@@ -36,7 +41,7 @@ async def test_over_stdio_the_memory_of_this_machine_is_started_once_by_clients_
     environment = stack_environment(AGENT_MEMORY_HOME=str(home), EMBEDDING_MODEL="hash")
 
     async def used(make: Make) -> str:
-        async with connected(make, "stdio", "", environment=environment, folder=tmp_path) as client:
+        async with connected(make, "stdio", "", environment=environment, folder=tmp_path, command=COMMAND) as client:
             stored = await client.ask("create_long_term_memories", memories=[{"text": f"It was started for {make}"}])
             found = await client.ask("get_long_term_memory", memory_id=stored["memory_ids"][0])
         return str(found["text"])
@@ -46,13 +51,15 @@ async def test_over_stdio_the_memory_of_this_machine_is_started_once_by_clients_
         assert told == [f"It was started for {make}" for make in MAKES]
         assert is_held(Home(path=home))
     finally:
-        down = await asyncio.create_subprocess_exec(sys.executable, "-m", "agent_memory.cli.main", "down", env=environment)
+        down = await asyncio.create_subprocess_exec(*python("agent_memory.cli.main", "down"), env=environment)
         assert await down.wait() == 0
 
 
-@pytest.mark.parametrize("url", ["nowhere", "ftp://me:hush@127.0.0.1", "http://"])
-def test_what_is_no_address_of_a_memory_server_is_told_in_one_line(url: str) -> None:
-    done = ended(AGENT_MEMORY_URL=url)
+@pytest.mark.parametrize(
+    ("url", "command"), [("nowhere", THE_COMMAND), ("ftp://me:hush@127.0.0.1", THE_GATEWAY), ("http://", THE_GATEWAY)]
+)
+def test_what_is_no_address_of_a_memory_server_is_told_in_one_line(url: str, command: tuple[str, ...]) -> None:
+    done = ended(AGENT_MEMORY_URL=url, command=command)
     assert (done.returncode, done.stdout) == (2, b"")
     (line,) = done.stderr.splitlines()
     assert b"AGENT_MEMORY_URL=" in line

@@ -15,6 +15,7 @@ from agent_memory.embedded.home import Home
 from agent_memory.embedded.ports import free_port
 from agent_memory.embedded.state import read_state
 from support.controls import wait_until_now
+from support.forks import python
 from support.servers import stack_environment, temporary_home
 
 Ran = subprocess.CompletedProcess[str]
@@ -40,7 +41,7 @@ class Daemon:
         self.port = free_port()
 
     def run(self, *arguments: str, module: str = "agent_memory.cli.daemon.main", said: str = "") -> Ran:
-        argv = [sys.executable, "-m", module, *arguments]
+        argv = python(module, *arguments)
         return subprocess.run(argv, env=self.environment, input=said, capture_output=True, text=True, check=False, timeout=180)
 
     def told(self, *arguments: str) -> object:

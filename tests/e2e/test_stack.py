@@ -21,6 +21,7 @@ from agent_memory.embedded.services import SERVICES
 from agent_memory.embedded.state import read_state
 from agent_memory.embedded.supervisor import Stack
 from support.controls import wait_until_now
+from support.forks import python
 from support.servers import stack_environment, temporary_home
 
 
@@ -42,7 +43,7 @@ def stack() -> Iterator[Stack]:
 def command(home: Path, *arguments: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     """Runs agent-memory to its end."""
     given = stack_environment(AGENT_MEMORY_HOME=str(home), EMBEDDING_MODEL="hash", **environment)
-    argv = [sys.executable, "-m", "agent_memory.cli.main", *arguments]
+    argv = python("agent_memory.cli.main", *arguments)
     return subprocess.run(argv, env=given, capture_output=True, text=True, check=False, timeout=180)
 
 

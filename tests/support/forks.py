@@ -37,6 +37,8 @@ class Nest:
         with self._lock:
             if self._process is None:
                 self._start()
+            elif (code := self._process.poll()) is not None:
+                raise RuntimeError(f"the nest ended with {code}: {(self._folder / 'log').read_text()}")
         return str(self._folder / "nest")
 
     def stop(self) -> None:

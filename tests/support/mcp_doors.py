@@ -4,7 +4,7 @@ import asyncio
 import subprocess
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Literal
@@ -24,6 +24,7 @@ from agent_memory.mcp.settings import McpSettings
 from agent_memory.runtime.settings import Settings
 from agent_memory.runtime.settings.auth import AuthSettings
 from support.controls import wait_until_now
+from support.forks import python
 
 Make = Literal["official", "fastmcp"]
 Transport = Literal["stdio", "sse", "streamable-http"]
@@ -110,15 +111,18 @@ async def connected(
     token: str | None = None,
     environment: Mapping[str, str] = {},
     folder: Path | None = None,
+    command: Sequence[str] = (),
 ) -> AsyncIterator[Connection]:
     """A client. `where`: the URL of an HTTP mode with its path, or for stdio that of the memory server;
-    "" for the one of this machine."""
+    "" for the one of this machine. Over stdio it starts `command`, or what that turns itself into."""
     headers = {"authorization": f"Bearer {token}"} if token else {}
     if transport == "stdio":
         with tempfile.TemporaryFile("w") as log:
             given = {**environment, **({"AGENT_MEMORY_TOKEN": token} if token else {})}
             given |= {"AGENT_MEMORY_URL": where} if where else {}
-            async with _stdio(make, given, log, folder) as connection:
+            async with _stdio(
+                make, command or python("agent_memory.mcp.app", "--mode", transport), given, log, folder
+            ) as connection:
                 yield connection
     elif make == "fastmcp":
         kind = SSETransport if transport == "sse" else StreamableHttpTransport
@@ -136,8 +140,10 @@ async def connected(
 
 
 @asynccontextmanager
-async def _stdio(make: Make, environment: dict[str, str], log: Any, folder: Path | None) -> AsyncIterator[Connection]:
-    program, *arguments = COMMAND
+async def _stdio(
+    make: Make, command: Sequence[str], environment: dict[str, str], log: Any, folder: Path | None
+) -> AsyncIterator[Connection]:
+    program, *arguments = command
     if make == "official":
         parameters = StdioServerParameters(command=program, args=arguments, env=environment, cwd=folder)
         async with OfficialClient(parameters) as client:
@@ -154,7 +160,7 @@ class Serving:
     def __init__(self, mode: Transport, environment: Mapping[str, str], folder: Path) -> None:
         self._log = folder / f"{mode}.log"
         with self._log.open("wb") as log:
-            argv = [*COMMAND, "--mode", mode, "--port", "0"]
+            argv = python("agent_memory.cli.main", "mcp", "--mode", mode, "--port", "0")
             self._process = subprocess.Popen(argv, env=dict(environment), stdout=subprocess.PIPE, stderr=log)
 
     def address(self) -> str:

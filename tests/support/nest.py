@@ -33,8 +33,10 @@ def main(where: str) -> None:
     """Serves until it is told to end. In a forked program it goes on as that program."""
     gc.disable()
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    listener.bind(where)
+    listener.bind(f"{where}.new")
     listener.listen(64)
+    # Whoever sees it can connect: between the two calls above it is there and refuses.
+    os.rename(f"{where}.new", where)
     found = Nest(listener, os.dup(0)).born()
     if found:
         order, descriptors = found
@@ -69,7 +71,10 @@ class Nest:
                 return found
 
     def _serve(self, connection: socket.socket) -> tuple[Order, list[int]] | None:
-        message, descriptors, _, _ = socket.recv_fds(connection, MOST_BYTES, 3)
+        try:
+            message, descriptors, _, _ = socket.recv_fds(connection, MOST_BYTES, 3)
+        except ConnectionError:
+            message = b""
         if not message:
             connection.close()
             return None
@@ -84,7 +89,7 @@ class Nest:
         for descriptor in descriptors:
             os.close(descriptor)
         self._asked[pid] = connection
-        connection.send(marshal.dumps(pid))
+        _say(connection, pid)
         return None
 
     def _let_go(self, connection: socket.socket) -> None:
@@ -111,11 +116,11 @@ class Nest:
                     _say(connection, os.waitstatus_to_exitcode(status))
 
 
-def _say(connection: socket.socket, code: int) -> None:
+def _say(connection: socket.socket, number: int) -> None:
     try:
-        connection.send(marshal.dumps(code))
+        connection.send(marshal.dumps(number))
     except OSError:
-        return  # nobody wants to know any more
+        return  # whoever asked is gone, which is seen in time
 
 
 def beside(module: str, arguments: Iterable[str]) -> list[str]:

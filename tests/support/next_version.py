@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from support.forks import python
 from support.made_up_steps import STEP
 
 ROOT = Path(__file__).parents[2]
@@ -40,10 +41,10 @@ def made(folder: Path, *, before: str) -> str:
 
 @asynccontextmanager
 async def running(service: str, **environment: str) -> AsyncIterator[asyncio.subprocess.Process]:
-    """One replica of a service while the block runs; it ends with 0 when it is told to stop."""
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", f"agent_memory.{service}.app", env={**os.environ, **environment}, stderr=asyncio.subprocess.PIPE
-    )
+    """One replica of a service while the block runs; it ends with 0 when it is told to stop. PYTHONPATH says whose code."""
+    module = f"agent_memory.{service}.app"
+    argv = [sys.executable, "-m", module] if "PYTHONPATH" in environment else python(module)
+    process = await asyncio.create_subprocess_exec(*argv, env={**os.environ, **environment}, stderr=asyncio.subprocess.PIPE)
     try:
         yield process
         process.send_signal(signal.SIGTERM)
