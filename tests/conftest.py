@@ -6,11 +6,16 @@ from pathlib import Path
 
 import pytest
 import structlog
+from hypothesis import HealthCheck, settings
 
 from support.forked import Forking, forking
 from support.forks import NEST
 from support.servers import Servers, flush, fresh_database, started_servers
 from support.typed import Typed
+
+# A busy machine is no fault: how long an example takes says nothing about it.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
 
 # Without a configuration structlog draws tracebacks with all that is known in every frame: half a second for each.
 structlog.configure(

@@ -212,7 +212,7 @@ values = st.recursive(
 
 
 @given(st.dictionaries(names, values, max_size=8), st.sampled_from([*BODIES, "/v1/long-term-memory/search"]))
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 async def test_no_body_whatever_brings_the_server_down(http: AsyncClient, body: dict[str, object], path: str) -> None:
     answer = await http.request(METHOD.get(path, "POST"), path, content=json.dumps(body))
     assert answer.status_code in (200, 400, 422)
@@ -221,7 +221,7 @@ async def test_no_body_whatever_brings_the_server_down(http: AsyncClient, body: 
 
 
 @given(st.text(st.characters(exclude_categories=()), max_size=20), st.sampled_from(["GET", "PUT", "DELETE", "POST", "PATCH"]))
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 async def test_no_path_whatever_brings_the_server_down(http: AsyncClient, tail: str, method: str) -> None:
     encoded = "".join(f"%{byte:02X}" for byte in tail.encode("utf-8", "surrogatepass"))
     for prefix in ("/v1/working-memory/", "/v1/long-term-memory/", "/v1/working-memory?namespace="):

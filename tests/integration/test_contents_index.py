@@ -131,7 +131,7 @@ async def test_a_node_is_written_to_every_generation_or_to_none(redis: Redis, li
 GRIPS = st.lists(st.lists(st.sampled_from("abc"), unique=True, max_size=3), min_size=1, max_size=4)
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(GRIPS, st.randoms(), st.booleans())
 async def test_any_order_of_revisions_shows_the_newest(
     redis: Redis, live: Generation, revisions: list[list[str]], random: object, repeat: bool

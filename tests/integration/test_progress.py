@@ -56,7 +56,7 @@ async def test_positions_near_the_largest_exact_number_stay_exact(redis: Redis) 
     assert (await ledger.read()).ahead == ((large, large + 1),)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(RANGES, st.randoms())
 async def test_any_interleaving_of_overlapping_ranges_ends_at_the_same_place(redis: Redis, ranges: list, random: object) -> None:
     shuffled = list(ranges)

@@ -222,7 +222,7 @@ async def door(redis_url: str) -> AsyncIterator[Door]:
             yield door
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(RECORDS, st.lists(FILTERS, min_size=1, max_size=3))
 @example([], [{"topics": {"startswith": "a", "eq": "a"}}, {"created_at": {"between": []}}])
 async def test_every_search_finds_what_the_filters_say(

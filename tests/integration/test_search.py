@@ -133,7 +133,7 @@ async def test_recency_lifts_fresh_memories_over_the_whole_candidate_set(redis: 
     assert page.hits[0].score == pytest.approx(np.cos(np.radians(49)), abs=1e-6)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     st.lists(st.tuples(st.integers(-2, 60), st.integers(-2, 60), st.integers(0, 90)), min_size=1, max_size=20),
     st.builds(
@@ -283,7 +283,7 @@ async def test_vectors_of_another_model_are_named_as_the_reason(redis: Redis) ->
         await search.search(SearchMemories(tenant="t", text="x"), None)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=150, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(TEXTS)
 async def test_any_text_can_be_searched_for_and_finds_a_memory_that_says_it(redis: Redis, text: str) -> None:
     search = await stored(redis, [memory(1, f"before {text} after"), memory(2, "else")])

@@ -147,7 +147,7 @@ async def found(redis: Redis, tenant: str, filters: MemoryFilters) -> set[str]:
     return {hit.id for hit in page.hits}
 
 
-@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=120, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(RECORDS, st.lists(FILTERS, min_size=1, max_size=5))
 @example([{"topics": ["a b", "a"]}, {"topics": []}], [MemoryFilters(topics=TagFilter(all=["a b", "a"], ne="c"))])
 async def test_the_index_finds_what_the_predicate_accepts(redis: Redis, fields: list[dict], filters: list[MemoryFilters]) -> None:

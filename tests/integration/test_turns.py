@@ -61,7 +61,7 @@ def expected(events: Sequence[Wanted]) -> dict[str, dict[bytes, bytes]]:
     }
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(st.lists(st.integers(-2, 4), min_size=1, max_size=9), st.randoms(), st.booleans())
 async def test_any_order_of_arrival_gives_what_the_order_of_time_says(
     redis: Redis, live: Generation, times: list[int], random: object, twice: bool

@@ -105,7 +105,7 @@ async def test_nothing_to_write_is_nothing_done(redis: Redis, live: Generation) 
 KINDS = st.lists(st.booleans(), min_size=1, max_size=6)
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(KINDS, st.randoms(), st.booleans())
 async def test_any_order_of_writes_gives_the_same_document(
     redis: Redis, live: Generation, kinds: list[bool], random: object, repeat: bool

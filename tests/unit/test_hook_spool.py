@@ -148,7 +148,7 @@ def test_no_more_is_sent_than_there_is_time_for(spool: Spool) -> None:
 
 
 @given(st.lists(st.sampled_from(["keep", "flush", "down", "refuse", "twice"]), max_size=12))
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 def test_whatever_happens_each_report_is_delivered_once_or_waits(
     tmp_path_factory: pytest.TempPathFactory, steps: list[str]
 ) -> None:

@@ -205,7 +205,7 @@ def summarize(facts, count):
 
 
 @for_all(st.lists(st.tuples(COMMANDS, st.integers(-3, 5), st.sampled_from([0, 700, 3000])), max_size=12))
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 def test_the_view_written_step_by_step_equals_the_view_folded_from_the_log(steps):
     """Whatever comes, in whatever order: what ingest shows is what a rebuild would show."""
     scope, stream = Scope(), session_stream(Scope(), "s")

@@ -74,7 +74,7 @@ moments = st.tuples(st.sampled_from(CHANGES), st.integers(-2 * 86_400_000, 2 * 8
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(expression=expressions, zone=st.sampled_from(ZONES), now=moments)
 def test_the_nearest_times_are_those_that_a_look_at_every_second_finds(expression: str, zone: str, now: datetime) -> None:
     cron = parse(expression, zone)
