@@ -1,5 +1,6 @@
 """What a flush or a restart of Redis takes away between an effect and its account is done again, never written off."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 
 import pytest
@@ -18,6 +19,7 @@ from agent_memory.eventlog.store import EventStore
 from agent_memory.readmodels.progress import Ledger
 from agent_memory.runtime.broker import Entry, ensure_group
 from agent_memory.runtime.projection import Projection, Runner
+from support.controls import wait_until
 
 NAME = "contents"
 SHOWN = "shown"
@@ -96,6 +98,17 @@ async def test_two_replicas_that_replay_at_a_time_skip_nothing(bench: Bench) -> 
     await bench.runner.replay_dead_letters()
     assert await bench.shown() == {1, 2, 3}
     assert await bench.redis.llen(asked) == 0
+
+
+async def test_a_relay_that_takes_over_tells_how_far_the_bus_is(bench: Bench, database_url: str) -> None:
+    await bench.redis.xadd(EVENTS, {"is": "there"}, id="7-0")
+    told: list[tuple[int, int]] = []
+    relay = Relay(database_url, bench.log, bench.redis, on_published=lambda *published: told.append(published))
+    leading = asyncio.create_task(relay.run())
+    await wait_until(lambda: relay.leading, "it leads")
+    leading.cancel()
+    await asyncio.gather(leading, return_exceptions=True)
+    assert told == [(0, 7)]
 
 
 async def test_a_bus_that_a_consumer_has_just_made_again_is_not_filled_with_all_of_history(bench: Bench, database_url: str) -> None:

@@ -107,6 +107,7 @@ class Relay:
             await asyncio.sleep(RETRY_SECONDS)
         self._published = await self.last_published()
         self.leading = True
+        self._on_published(0, self._published)  # who watches would take it for one that is far behind, until it publishes something
         log.info("relay leads", published=self._published)
         beat = asyncio.get_running_loop().time()
         look = True
