@@ -4,23 +4,17 @@ The DATABASE_URL and REDIS_URL of the environment are never used: tests make and
 """
 
 import os
-import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import urlsplit, urlunsplit
 
 import msgspec
-import psycopg
-from psycopg import sql
 from redis import Redis
 
 from agent_memory.embedded.servers import running_servers
-from agent_memory.migrations import upgrade
-
-TEMPLATE = "migrated"
+from support.databases import lent, make_template
 
 
 class Servers(msgspec.Struct, frozen=True, kw_only=True):
@@ -30,20 +24,20 @@ class Servers(msgspec.Struct, frozen=True, kw_only=True):
     redis_url: str
 
 
-def database_named(url: str, name: str) -> str:
-    """The URL of another database of the same server."""
-    return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
-
-
 @contextmanager
 def started_servers() -> Iterator[Servers]:
     """Both servers with a migrated template database, stopped and removed at the end."""
     start = container_servers if os.environ.get("AGENT_MEMORY_TEST_SERVERS") == "docker" else embedded_servers
     with start() as servers:
-        with psycopg.connect(servers.database_url, autocommit=True) as admin:
-            admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(TEMPLATE)))
-        upgrade(database_named(servers.database_url, TEMPLATE))
+        make_template(servers.database_url)
         yield servers
+
+
+@contextmanager
+def fresh_database(servers: Servers) -> Iterator[str]:
+    """URL of a migrated, empty database, gone afterwards."""
+    with lent(servers.database_url) as url:
+        yield url
 
 
 @contextmanager
@@ -97,19 +91,6 @@ def container_servers() -> Iterator[Servers]:
             database_url=postgres.get_connection_url(),
             redis_url=f"redis://{redis.get_container_host_ip()}:{redis.get_exposed_port(6379)}/0",
         )
-
-
-@contextmanager
-def fresh_database(servers: Servers) -> Iterator[str]:
-    """URL of a migrated, empty database; dropped afterwards, whoever is still connected."""
-    name = f"test_{secrets.token_hex(6)}"
-    database = sql.Identifier(name)
-    with psycopg.connect(servers.database_url, autocommit=True) as admin:
-        admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(database, sql.Identifier(TEMPLATE)))
-        try:
-            yield database_named(servers.database_url, name)
-        finally:
-            admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(database))
 
 
 def flush(redis_url: str) -> None:
