@@ -7,13 +7,14 @@ import pytest
 
 from agent_memory.contracts.commands import AnyCommand, AppendMessages, DeleteWorkingMemory, RecordEvents, ReplaceWorkingMemory
 from agent_memory.contracts.records import Message, Scope, TimelineEvent
-from agent_memory.contracts.streams import session_stream
+from agent_memory.contracts.streams import session_stream, working_memory_keys
 from agent_memory.eventlog.reader import LogReader
 from agent_memory.eventlog.rows import StoredEvent
 from agent_memory.readmodels.sessions import SessionReader, SessionWriter, ViewWrite
 from support.small_system import SmallSystem
 
 STREAM = session_stream(Scope(), "s")
+WEEK_MS = 604_800_000
 
 
 def message(message_id: str) -> Message:
@@ -98,6 +99,20 @@ async def test_a_session_is_found_again_among_many_of_its_name(system: SmallSyst
     assert found is not None
     assert b"mine" in found.messages
     assert await system.sessions.read(Scope(user_id="nobody"), "t") is None
+
+
+@pytest.mark.parametrize(("ttl_seconds", "longest"), [(None, WEEK_MS), (60, 60_000), (10_000_000, WEEK_MS)])
+async def test_a_view_goes_a_week_after_it_was_shown_last_or_with_its_session(
+    system: SmallSystem, ttl_seconds: int | None, longest: int
+) -> None:
+    keys = working_memory_keys(STREAM)
+    await system.send(ReplaceWorkingMemory(session_id="s", messages=[message("first")], ttl_seconds=ttl_seconds))
+    for key in keys:
+        assert longest - 30_000 < await system.redis.pttl(key) <= longest
+        await system.redis.expire(key, 5)
+    await system.send(AppendMessages(session_id="s", messages=[message("second")]))
+    for key in keys:
+        assert longest - 30_000 < await system.redis.pttl(key) <= longest
 
 
 @pytest.fixture

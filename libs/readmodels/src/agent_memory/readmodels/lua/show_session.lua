@@ -4,6 +4,8 @@
 -- ARGV: how (replace|append|delete), version, version before, document JSON, updated_at, last_accessed, expires_ms or "", messages
 -- Answers 1 when shown, 0 when the view is as new already, -1 when it was behind, or Redis is full, and was dropped, to be rebuilt on
 -- the next read: a full Redis refuses the first SET or APPEND of a script and nothing else, and what it still shows would be old.
+-- A week after it was shown last a view is absent, too: the sessions that nobody reads any more would fill Redis without end.
+local KEPT_SECONDS = 604800
 local how, version, before = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3])
 local head = redis.call('GET', KEYS[1])
 local shown = head and tonumber(string.match(head, '^%d+')) or -1
@@ -35,8 +37,9 @@ local function show()
     redis.call('SET', KEYS[3], ARGV[8])
   end
   redis.call('SET', KEYS[1], ARGV[2] .. '|' .. updated_at .. '|' .. last_accessed .. '|' .. ARGV[7])
-  if ARGV[7] ~= '' then
-    for _, key in ipairs(KEYS) do redis.call('PEXPIREAT', key, ARGV[7]) end
+  for _, key in ipairs(KEYS) do
+    redis.call('EXPIRE', key, KEPT_SECONDS)
+    if ARGV[7] ~= '' then redis.call('PEXPIREAT', key, ARGV[7], 'LT') end
   end
 end
 
