@@ -253,6 +253,23 @@ async def test_a_writer_that_stood_still_in_the_middle_finds_the_log_away_and_wr
     assert await store.append(Batch(events=[new("a")]), 1) == 1
 
 
+@pytest.mark.parametrize(
+    ("harm", "mend"),
+    [
+        ("ALTER TABLE commands RENAME TO elsewhere", "ALTER TABLE elsewhere RENAME TO commands"),
+        ("ALTER TABLE sessions RENAME COLUMN alive TO elsewhere", "ALTER TABLE sessions RENAME COLUMN elsewhere TO alive"),
+    ],
+)
+async def test_a_log_that_is_not_migrated_yet_is_away_and_takes_the_batch_later(store, reader, connections, harm, mend):
+    async with connections.connection() as connection:
+        await connection.execute(harm)
+    with pytest.raises(LogUnavailable, match="not as this version needs it"):
+        await store.append(Batch(events=[new("a")]), 1)
+    async with connections.connection() as connection:
+        await connection.execute(mend)
+    assert await store.append(Batch(events=[new("a")]), 1) == 1
+
+
 async def test_a_host_that_vanishes_is_noticed_within_half_a_minute(connections):
     async with connections.connection() as connection:
         asked = connection.info.get_parameters()

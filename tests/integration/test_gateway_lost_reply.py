@@ -11,14 +11,16 @@ from redis.exceptions import RedisError
 
 from agent_memory.contracts.commands import AnyCommand, AppendMessages, DeleteWorkingMemory, RecordEvents, ReplaceWorkingMemory
 from agent_memory.contracts.records import Message, Scope, TimelineEvent
-from agent_memory.contracts.streams import COMMANDS
+from agent_memory.contracts.streams import COMMANDS, session_stream, working_memory_keys
 from agent_memory.eventlog.relay import Relay
 from agent_memory.eventlog.store import EventStore
 from agent_memory.gateway.bus import RedisCommandBus
 from agent_memory.gateway.ids import Ids
 from agent_memory.ingest.handlers import Ingest
+from agent_memory.readmodels.sessions import SessionReader
 from agent_memory.runtime.broker import Entry
 from support.controls import wait_until
+from support.slow import SlowReader
 from support.small_system import SmallSystem
 
 NOWHERE = "redis://127.0.0.1:1/0"
@@ -77,3 +79,20 @@ async def test_a_write_that_the_log_answered_for_is_what_is_read_next(
     assert answer.position > 0
     shown = await system.sessions.read(Scope(), "s")
     assert (None if shown is None else seen is not None and seen in shown.messages) == (None if seen is None else True)
+
+
+async def test_who_read_before_a_write_whose_reply_was_lost_does_not_show_what_was_before_it(
+    system: SmallSystem, bus: RedisCommandBus
+) -> None:
+    fourth = RecordEvents(events=[TimelineEvent(event_id="fourth", session_id="s", timestamp_ms=1, text="fourth")])
+    log = SlowReader(system.connections)
+
+    async def meanwhile() -> None:
+        await asyncio.gather(bus.ask(Scope(), fourth), recorded_and_not_shown(system))
+
+    log.meanwhile = meanwhile
+    await system.redis.unlink(*working_memory_keys(session_stream(Scope(), "s")))
+    await SessionReader(system.redis, log).read(Scope(), "s")  # type: ignore[arg-type]
+    shown = await system.sessions.read(Scope(), "s")
+    assert shown is not None
+    assert b"fourth" in shown.messages

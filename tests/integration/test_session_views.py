@@ -8,9 +8,8 @@ import pytest
 from agent_memory.contracts.commands import AnyCommand, AppendMessages, DeleteWorkingMemory, RecordEvents, ReplaceWorkingMemory
 from agent_memory.contracts.records import Message, Scope, TimelineEvent
 from agent_memory.contracts.streams import session_stream, working_memory_keys
-from agent_memory.eventlog.reader import LogReader
-from agent_memory.eventlog.rows import StoredEvent
 from agent_memory.readmodels.sessions import SessionReader, SessionWriter, ViewWrite
+from support.slow import SlowReader
 from support.small_system import SmallSystem
 
 STREAM = session_stream(Scope(), "s")
@@ -19,17 +18,6 @@ WEEK_MS = 604_800_000
 
 def message(message_id: str) -> Message:
     return Message(role="user", content=message_id, id=message_id, created_at=datetime(2026, 1, 1, tzinfo=UTC))
-
-
-class SlowReader(LogReader):
-    """Something happens between its reading of a stream and its answer."""
-
-    meanwhile: Callable[[], Awaitable[object]]
-
-    async def stream(self, stream: str) -> list[StoredEvent]:
-        rows = await super().stream(stream)
-        await self.meanwhile()
-        return rows
 
 
 @pytest.fixture

@@ -1,8 +1,11 @@
-"""A system in memory whose commands wait until they are let go."""
+"""A system in memory whose commands wait until they are let go, and a log that something happens to while it is read."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
+from agent_memory.eventlog.reader import LogReader
+from agent_memory.eventlog.rows import StoredEvent
 from agent_memory.gateway.memory import MemorySystem
 
 
@@ -24,3 +27,14 @@ class Slow(MemorySystem):
             self.given_up = True
             raise
         return await super().ask(*args, **about)
+
+
+class SlowReader(LogReader):
+    """Something happens between its reading of a stream and its answer."""
+
+    meanwhile: Callable[[], Awaitable[object]]
+
+    async def stream(self, stream: str) -> list[StoredEvent]:
+        rows = await super().stream(stream)
+        await self.meanwhile()
+        return rows

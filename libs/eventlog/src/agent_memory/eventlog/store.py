@@ -149,6 +149,9 @@ class EventStore:
         except (errors.IdleInTransactionSessionTimeout, errors.TransactionTimeout) as error:
             # The process or its machine stood still within a transaction, and the server ended it.
             raise LogUnavailable(f"Postgres: {type(error).__name__}: {error}") from error
+        except (errors.UndefinedTable, errors.UndefinedColumn, errors.InsufficientPrivilege) as error:
+            # Not migrated yet, or a right is missing: nothing is wrong with the batch, and the next would fare no better.
+            raise LogUnavailable(f"Postgres is not as this version needs it: {error.diag.message_primary or error}") from error
         except (errors.DataError, errors.IntegrityError, errors.ProgramLimitExceeded) as error:
             raise Unwritable(str(error.diag.message_primary or error)) from error
         except (psycopg.OperationalError, psycopg.InterfaceError, OSError) as error:

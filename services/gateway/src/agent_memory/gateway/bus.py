@@ -145,10 +145,10 @@ class RedisCommandBus:
     async def _drop_views(self, waiting: "Waiting", found: ReplyEnvelope) -> None:
         for session_id in sessions_of(waiting.command):
             keys = working_memory_keys(session_stream(waiting.scope, session_id))
-            if isinstance(found.reply, WorkingMemoryChanged):
-                await self._views.send("EVAL", DROP_STALE, len(keys), *keys, found.reply.version)
-            else:
-                await self._views.send("UNLINK", *keys)
+            # A session's version is never beyond its position in the log: so the view is absent for a minute, and nobody who read
+            # before this command shows what was before it.
+            version = found.reply.version if isinstance(found.reply, WorkingMemoryChanged) else found.position
+            await self._views.send("EVAL", DROP_STALE, len(keys), *keys, version)
 
     def _heard(self, reply: ReplyEnvelope) -> None:
         found = self._waiting.get(reply.command_id)
