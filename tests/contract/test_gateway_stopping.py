@@ -110,7 +110,7 @@ async def refused(at: str) -> bool:
     try:
         url = httpx.URL(at)
         _, writer = await asyncio.open_connection(url.host, url.port)
-    except ConnectionRefusedError:
+    except OSError:  # refused, or accepted by the listener and dropped as it closed
         return True
     writer.close()
     return False
