@@ -8,7 +8,7 @@ import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 
-from support.forked import Forking, forking
+from support.forked import Forking
 from support.forks import NEST
 from support.servers import Servers, flush, fresh_database, started_servers
 from support.typed import Typed
@@ -66,10 +66,9 @@ def typed(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -
 
 
 @pytest.fixture(scope="session")
-def forked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forking]:
+def forked(tmp_path_factory: pytest.TempPathFactory) -> Forking:
     """Starts services, and workers of tests, quickly."""
-    with forking(tmp_path_factory.mktemp("forked")) as ready:
-        yield ready
+    return Forking(tmp_path_factory.mktemp("forked"))
 
 
 @pytest.fixture(scope="session")

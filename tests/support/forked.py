@@ -1,23 +1,20 @@
-"""Services, and workers of these tests, as processes of their own that are forked from one which has imported them all.
+"""Services, and workers of these tests, as processes of their own that are forked (`support/forks.py`).
 
-A process costs two seconds of imports otherwise. That `python -m agent_memory.SERVICE.app` starts, too, is tested where a service
-is told to stop, and where a whole stack is started.
+That `python -m agent_memory.SERVICE.app` starts, too, is tested where a service is told to stop, and where a stack is started.
 """
 
 import os
 import signal
 import sys
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from itertools import count
 from pathlib import Path
 
-from agent_memory.embedded.nursery import Hatched, Nursery
-from agent_memory.embedded.processes import Launch
-from agent_memory.embedded.services import BACKGROUND, LOADED_LATE
-from support.controls import wait_until, wait_until_now
+from agent_memory.embedded.processes import Launch, Process
+from support.controls import wait_until
+from support.forks import fork
 
-WORKERS = ("support.toc_worker", "support.view_worker", "support.job_runner")
 _TESTS = str(Path(__file__).parents[1])
 _OWN = {"PYTHONPATH": _TESTS, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"}
 
@@ -25,14 +22,14 @@ _OWN = {"PYTHONPATH": _TESTS, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1
 class Forked:
     """One process."""
 
-    def __init__(self, hatched: Hatched, log: Path) -> None:
-        self.pid, self.send_signal, self.kill = hatched.pid, hatched.send_signal, hatched.kill
-        self._hatched, self._log = hatched, log
+    def __init__(self, process: Process, log: Path) -> None:
+        self.pid, self.send_signal, self.kill = process.pid, process.send_signal, process.kill
+        self._process, self._log = process, log
 
     @property
     def returncode(self) -> int | None:
         """Its exit code, negative for a signal, None while it lives."""
-        return self._hatched.poll()
+        return self._process.poll()
 
     @property
     def told(self) -> str:
@@ -48,8 +45,8 @@ class Forked:
 class Forking:
     """Starts processes as `python -m MODULE` would."""
 
-    def __init__(self, nursery: Nursery, folder: Path) -> None:
-        self._nursery, self._folder, self._numbers = nursery, folder, count(1)
+    def __init__(self, folder: Path) -> None:
+        self._folder, self._numbers = folder, count(1)
 
     @asynccontextmanager
     async def process(self, module: str, *arguments: str, **environment: str) -> AsyncIterator[Forked]:
@@ -61,7 +58,7 @@ class Forking:
             log=log,
             folder=Path.cwd(),
         )
-        started = Forked(self._nursery.hatch(launch), log)
+        started = Forked(fork(launch), log)
         try:
             yield started
         finally:
@@ -75,21 +72,6 @@ class Forking:
             yield started
             started.send_signal(signal.SIGTERM)
             assert await started.wait() == 0, started.told
-
-
-@contextmanager
-def forking(folder: Path) -> Iterator[Forking]:
-    """Ready to fork; everything that it forked ends with it."""
-    nursery = Nursery()
-    modules = [*(service.module for service in BACKGROUND), *WORKERS, *LOADED_LATE]
-    argv = (sys.executable, "-m", "agent_memory.embedded.nursery_process", *modules)
-    process = nursery.open(Launch(argv=argv, environment=_environment(), log=folder / "nursery.log"))
-    try:
-        wait_until_now(nursery.is_ready, "everything is imported")
-        yield Forking(nursery, folder)
-    finally:
-        nursery.close()
-        process.wait(10)
 
 
 def _environment() -> Mapping[str, str]:

@@ -50,11 +50,11 @@ class Nest:
 
     def _start(self) -> None:
         self._folder = Path(tempfile.mkdtemp(prefix="agent-memory-nest-"))
-        threads = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
+        own = {"PYTHONPATH": str(PROGRAM.parents[1]), "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         with (self._folder / "log").open("wb") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", str(PROGRAM), str(self._folder / "nest")],
-                env={**os.environ, **threads},
+                env={**os.environ, **own},
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
