@@ -273,9 +273,14 @@ async def test_a_log_that_is_not_migrated_yet_is_away_and_takes_the_batch_later(
 async def test_a_host_that_vanishes_is_noticed_within_half_a_minute(connections):
     async with connections.connection() as connection:
         asked = connection.info.get_parameters()
+        held = [
+            await (await connection.execute(f"SHOW tcp_keepalives_{name}")).fetchone() for name in ("idle", "interval", "count")
+        ]
     assert int(asked["keepalives_idle"]) + int(asked["keepalives_interval"]) * int(asked["keepalives_count"]) <= 30
     assert asked["tcp_user_timeout"] == "30000"
+    assert held == [("10",), ("5",), ("3",)]  # where nobody is at the other end, locks and connections are free as soon
     assert "keepalives_idle=7" in noticing("postgresql://h/d?keepalives_idle=7")
+    assert noticing("postgresql://h/d?options=-c%20search_path%3Da").endswith("count=3 -c search_path=a'")
 
 
 async def test_a_server_that_does_not_answer_is_away_and_its_late_answer_is_nobodys(database_url):

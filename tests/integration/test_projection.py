@@ -6,6 +6,8 @@ import pytest
 
 from agent_memory.contracts.codec import encode
 from agent_memory.contracts.streams import DEAD_LETTERS, EVENTS, PROJECTIONS, checkpoint_key
+from agent_memory.eventlog import relay
+from agent_memory.eventlog.relay import Relay
 from agent_memory.readmodels.progress import Ledger
 from agent_memory.runtime import projection
 from agent_memory.runtime.broker import Entry, ensure_group
@@ -63,6 +65,27 @@ async def test_two_relays_publish_once_and_one_takes_over_from_the_other(bench):
             return await bench.redis.xlen(EVENTS) == 10
 
         await wait_until(published, "ten entries on the bus")
+
+
+async def test_a_relay_that_stands_still_leads_no_more(bench, monkeypatch):
+    class Frozen(Relay):
+        async def _publish_all(self, *, look):
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(relay, "SILENT_MS", 100)
+    frozen = Frozen(bench.database_url, bench.reader, bench.redis)
+    standing = asyncio.create_task(frozen.run())
+    await wait_until(lambda: frozen.leading, "the first relay leads")
+    monkeypatch.setattr(relay, "SILENT_MS", 30_000)
+    async with bench.relaying():
+        await bench.append(5)
+
+        async def published():
+            return await bench.redis.xlen(EVENTS) == 5
+
+        await wait_until(published, "another publishes")
+    standing.cancel()
+    await asyncio.gather(standing, return_exceptions=True)
 
 
 async def test_what_was_published_before_the_first_start_is_not_skipped(bench):

@@ -14,6 +14,8 @@ IDLE_IN_TRANSACTION_MS = 15_000
 """A writer that froze within a transaction holds up every other: the server ends it."""
 NOTICING = {"keepalives_idle": 10, "keepalives_interval": 5, "keepalives_count": 3, "tcp_user_timeout": 30_000}
 """A host that vanished says nothing any more: after half a minute of that the connection counts as lost, not after two hours."""
+NOTICED = ("tcp_keepalives_idle=10", "tcp_keepalives_interval=5", "tcp_keepalives_count=3")
+"""The same for the server: what a host held that vanished, locks and connections, is free after half a minute."""
 
 
 class Connections:
@@ -63,17 +65,19 @@ class Connections:
             if not connection.closed:
                 return connection
         connection = await AsyncConnection.connect(
-            noticing(self._url),
+            noticing(self._url, f"idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_MS}"),
             autocommit=True,
             connect_timeout=CONNECT_TIMEOUT_SECONDS,
             application_name="agent-memory",
-            options=f"-c idle_in_transaction_session_timeout={IDLE_IN_TRANSACTION_MS}",
         )
         connection.prepare_threshold = 0  # every statement here is one of a few and runs for ever: prepare it the first time
         return connection
 
 
-def noticing(database_url: str) -> str:
-    """How to connect so that a host that vanished is noticed; what the URL itself says about that stands."""
+def noticing(database_url: str, *settings: str) -> str:
+    """How to connect so that each side notices when the other vanished, with settings of the server for this connection. What the
+    URL itself says stands beside them.
+    """
     asked: dict[str, Any] = {**NOTICING, **conninfo_to_dict(database_url)}
+    asked["options"] = " ".join([*(f"-c {one}" for one in (*NOTICED, *settings)), asked.get("options", "")]).strip()
     return make_conninfo(**asked)

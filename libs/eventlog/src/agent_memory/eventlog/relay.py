@@ -30,6 +30,8 @@ HANDOVER_LIMIT = 20_000
 IDLE_SECONDS = 0.25
 GATHER_SECONDS = 0.002
 TRIM_SECONDS = 10.0
+SILENT_MS = 30_000
+"""Who leads says something every `TRIM_SECONDS`. From one that stands still, frozen say, the server takes the lock away."""
 REPUBLISHED = 5_000
 RETRY_SECONDS = 0.5
 
@@ -90,7 +92,8 @@ class Relay:
         """Leads whenever the lock is free; survives the loss of either server."""
         while True:
             try:
-                async with await AsyncConnection.connect(noticing(self._database_url), autocommit=True, connect_timeout=3) as lock:
+                url = noticing(self._database_url, f"idle_session_timeout={SILENT_MS}")
+                async with await AsyncConnection.connect(url, autocommit=True, connect_timeout=3) as lock:
                     await self._lead(lock)
             except (psycopg.Error, Unavailable, RedisError, OSError) as error:
                 log.warning("relay interrupted", error=f"{type(error).__name__}: {error}")
