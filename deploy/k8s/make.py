@@ -33,6 +33,8 @@ OUTSIDE: dict[str, Any] = {
     },
 }
 """What the production overlay adds. The addresses are examples, to be changed."""
+LOADER: type[yaml.SafeLoader] = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""The same in C, ten times as fast, where PyYAML brings it."""
 _KEY = re.compile(r"^(?P<indent> *)(?P<name>[A-Za-z]+):(?P<value>.*)$")
 
 
@@ -42,7 +44,7 @@ def rendered(values: dict[str, Any], name: str = "agent-memory", namespace: str 
         chart.validate_schema(values)
         files = chart.render(values, name=name, namespace=namespace)
     texts = [text for path, text in sorted(files.items()) if path.endswith(".yaml")]
-    return [one for text in texts for one in yaml.safe_load_all(text) if one]
+    return [one for text in texts for one in yaml.load_all(text, Loader=LOADER) if one]
 
 
 def is_test(one: dict[str, Any]) -> bool:

@@ -8,7 +8,13 @@ from functools import cache
 from types import ModuleType
 from typing import Any
 
+import kubernetes_validate
+from kubernetes_validate import utils as validating
+
 from support.composed import ROOT
+
+# It reads, and parses, all definitions of a version of Kubernetes for each object.
+validating.schema_contents = cache(validating.schema_contents)
 
 K8S = ROOT / "deploy" / "k8s"
 Object = dict[str, Any]
@@ -101,6 +107,11 @@ def _rendered(values: str) -> list[Object]:
 def rendered(values: Object) -> list[Object]:
     """All objects of the chart. Raises helm_python.HelmError."""
     return _rendered(json.dumps(values))
+
+
+def accept(one: Object, version: str) -> None:
+    """Raises kubernetes_validate.ValidationError for an object that this version of Kubernetes would not take to the letter."""
+    kubernetes_validate.validate(one, version, strict=True)
 
 
 def component(one: Object) -> str:
