@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import time
 from collections.abc import AsyncIterator, Awaitable
 from datetime import UTC, datetime
 
@@ -252,6 +253,17 @@ async def test_pauses_between_attempts_grow_and_end_with_success(redis: Redis) -
     assert max(pauses) == 600
     await leases.succeeded("a")
     assert await leases.failed("a") == 1
+
+
+async def test_what_failed_while_a_clock_was_ahead_is_not_put_off_until_then(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    leases = Leases(redis, "chores")
+    with monkeypatch.context() as ahead:
+        ahead.setattr(time, "time_ns", lambda: 4_000_000_000 * 10**9)
+        await leases.failed("a")
+        async with leases.held("a") as mine:
+            assert not mine
+    async with leases.held("a") as mine:
+        assert mine
 
 
 async def test_a_lease_of_somebody_who_died_runs_out(redis: Redis) -> None:

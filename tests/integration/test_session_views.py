@@ -8,6 +8,7 @@ import pytest
 from agent_memory.contracts.commands import AnyCommand, AppendMessages, DeleteWorkingMemory, RecordEvents, ReplaceWorkingMemory
 from agent_memory.contracts.records import Message, Scope, TimelineEvent
 from agent_memory.contracts.streams import session_stream, working_memory_keys
+from agent_memory.ingest.reconcile import Reconciler
 from agent_memory.readmodels.sessions import SessionReader, SessionWriter, ViewWrite
 from support.slow import SlowReader
 from support.small_system import SmallSystem
@@ -73,6 +74,18 @@ async def test_a_view_dropped_in_the_middle_of_a_read_does_not_come_back_as_it_w
         await SessionWriter(system.redis).show([ViewWrite(how="drop", stream=STREAM, version=3)])
 
     await read_slowly(system, changed_by_a_replica_that_died)
+    messages = await shown(system)
+    assert messages is not None
+    assert b"second" in messages
+
+
+async def test_a_view_that_a_killed_redis_took_back_is_dropped_whatever_the_clock_of_the_newest_event(system: SmallSystem) -> None:
+    before = await system.redis.mget(working_memory_keys(STREAM))
+    await system.send(AppendMessages(session_id="s", messages=[message("second")]))
+    await system.send(AppendMessages(session_id="another", messages=[message("third")]))
+    await system.execute("UPDATE events SET recorded_ms = recorded_ms + 3600000 WHERE position = (SELECT position FROM log_head)")
+    await system.redis.mset(dict(zip(working_memory_keys(STREAM), before, strict=True)))
+    await Reconciler(system.connections, system.redis).reconcile()
     messages = await shown(system)
     assert messages is not None
     assert b"second" in messages

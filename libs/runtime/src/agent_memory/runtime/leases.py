@@ -18,10 +18,11 @@ FIRST_PAUSE_MS = 1_000
 LONGEST_PAUSE_MS = 600_000
 FORGOTTEN_SECONDS = 86_400
 
-# KEYS: lease, failures. ARGV: token, lease in ms, now in ms.
+# KEYS: lease, failures. ARGV: token, lease in ms, now in ms, the longest pause in ms: what is further ahead a wrong clock has said.
 _TAKE = """
 local again = redis.call('HGET', KEYS[2], 'again_ms')
-if again and tonumber(again) > tonumber(ARGV[3]) then return 0 end
+local pause = again and tonumber(again) - tonumber(ARGV[3]) or 0
+if pause > 0 and pause <= tonumber(ARGV[4]) then return 0 end
 return redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) and 1 or 0
 """
 _RENEW = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end return 0"
@@ -41,7 +42,7 @@ class Leases:
         """Whether the item may be worked on now; while the block runs, by nobody else. A dead holder's lease runs out."""
         token = secrets.token_hex(8)
         keys = self._keys(item)
-        if not int(await self._redis.eval(_TAKE, 2, *keys, token, self._lease_ms, _now_ms())):
+        if not int(await self._redis.eval(_TAKE, 2, *keys, token, self._lease_ms, _now_ms(), LONGEST_PAUSE_MS)):
             yield False
             return
         renewing = asyncio.create_task(self._renew(keys[0], token))

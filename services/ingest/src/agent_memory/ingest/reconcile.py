@@ -17,12 +17,14 @@ log = structlog.get_logger("reconcile")
 
 LOOK_SECONDS = 1.0
 BACK_MS = 120_000
-"""How far back views are held against the log: much more than Redis can lose."""
+BACK_EVENTS = 10_000
+"""How far back views are held against the log, by time and by count: much more than Redis can lose, whatever a clock says."""
 
 RECENT = """
     SELECT stream, max(version) FROM events
-    WHERE position > coalesce((SELECT position FROM events WHERE recorded_ms < (SELECT max(recorded_ms) - %s FROM
-        (SELECT recorded_ms FROM events ORDER BY position DESC LIMIT 1) newest) ORDER BY position DESC LIMIT 1), 0)
+    WHERE position > least((SELECT position FROM log_head) - %s, coalesce((
+        SELECT position FROM events WHERE recorded_ms < (SELECT recorded_ms FROM events ORDER BY position DESC LIMIT 1) - %s
+        ORDER BY position DESC LIMIT 1), 0))
     AND stream >= 'session/' AND stream < 'session0'
     GROUP BY stream
 """
@@ -54,7 +56,7 @@ class Reconciler:
     async def reconcile(self) -> int:
         """Drops views that are behind; returns how many sessions were looked at."""
         async with self._connections.connection() as connection:
-            rows = await (await connection.execute(RECENT, (BACK_MS,))).fetchall()
+            rows = await (await connection.execute(RECENT, (BACK_EVENTS, BACK_MS))).fetchall()
         writes = [ViewWrite(how="drop", stream=row[0], version=row[1]) for row in rows]
         for start in range(0, len(writes), CHUNK):
             await self._views.show(writes[start : start + CHUNK])
