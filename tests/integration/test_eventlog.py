@@ -283,6 +283,25 @@ async def test_a_host_that_vanishes_is_noticed_within_half_a_minute(connections)
     assert noticing("postgresql://h/d?options=-c%20search_path%3Da").endswith("count=3 -c search_path=a'")
 
 
+async def test_a_caller_who_gives_up_takes_no_connection_from_the_others(connections, reader):
+    async def ask_for_long():
+        async with connections.connection() as connection:
+            await connection.execute("SELECT pg_sleep(60)")
+
+    async def asked():
+        query = "SELECT count(*) FROM pg_stat_activity WHERE query = 'SELECT pg_sleep(60)' AND datname = current_database()"
+        return (await reader._rows(query))[0][0] == 1
+
+    async with connections.connection() as one, connections.connection() as other, connections.connection() as third:
+        known = {each.info.backend_pid for each in (one, other, third)}
+    asking = asyncio.create_task(ask_for_long())
+    await wait_until(asked, "somebody asks for long")
+    asking.cancel()
+    await asyncio.gather(asking, return_exceptions=True)
+    async with connections.connection() as one, connections.connection() as other:
+        assert {one.info.backend_pid, other.info.backend_pid} < known
+
+
 async def test_a_server_that_does_not_answer_is_away_and_its_late_answer_is_nobodys(database_url):
     impatient = Connections(database_url, size=1, longest=0.2)
     with pytest.raises(TimeoutError):

@@ -35,24 +35,30 @@ class Connections:
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[AsyncConnection]:
         """One connection for the time of the block. A broken one is not used again."""
-        async with asyncio.timeout(self._longest), self._slots:
-            connection = await self._take()
-            try:
-                yield connection
-            except errors.ReadOnlySqlTransaction:
-                # A standby, since a failover or until it: the same address may lead to the primary now.
-                await connection.close()
-                raise
-            except asyncio.CancelledError:
-                # Whoever gave up, perhaps this very timeout, an answer may still be on its way: nobody must take it for his own.
-                await connection.close()
-                raise
-            finally:
-                if connection.closed or connection.broken:
-                    # It broke because the server went away, so the idle ones are dead too; the next use connects anew.
-                    await self.close()
-                else:
-                    self._idle.append(connection)
+        try:
+            async with asyncio.timeout(self._longest), self._slots:
+                connection, given_up = await self._take(), False
+                try:
+                    yield connection
+                except errors.ReadOnlySqlTransaction:
+                    # A standby, since a failover or until it: the same address may lead to the primary now.
+                    await connection.close()
+                    raise
+                except asyncio.CancelledError:
+                    # Whoever gave up, perhaps that timeout, an answer may still be on its way: nobody must take it for his own.
+                    # Of the others it says nothing: were they closed too, callers who give up would make the next wait longer.
+                    given_up = True
+                    await connection.close()
+                    raise
+                finally:
+                    if not (connection.closed or connection.broken):
+                        self._idle.append(connection)
+                    elif not given_up:
+                        # It broke because the server went away, so the idle ones are dead too; the next use connects anew.
+                        await self.close()
+        except TimeoutError:
+            await self.close()  # a server that does not answer on one does not on the others
+            raise
 
     async def close(self) -> None:
         """Closes what is idle."""
