@@ -35,6 +35,7 @@ from agent_memory.client import (
     TocLevel,
     Unauthorized,
     WaitTimeout,
+    grpc_clients,
 )
 from agent_memory.client.endpoint import parse_endpoint
 from agent_memory.contracts.proto import memory_pb2 as pb
@@ -323,3 +324,51 @@ def test_operations_explain_themselves(kind: Callable[[], Any]) -> None:
 def test_who_maps_hooks_waits_for_no_network_library() -> None:
     program = "import sys; from agent_memory.client import map_hook_event; print({'httpx', 'grpc'} & set(sys.modules))"
     assert subprocess.check_output([sys.executable, "-c", program], text=True).strip() == "set()"
+
+
+class Wire:
+    """A way to the service. What is cut says nothing more, as of a host that vanished; what connects later gets through."""
+
+    def __init__(self, endpoint: str) -> None:
+        self._to = parse_endpoint(endpoint).target.rpartition(":")
+        self._going: list[asyncio.Task[None]] = []
+        self._open: list[asyncio.StreamWriter] = []
+
+    async def __aenter__(self) -> "Wire":
+        self._server = await asyncio.start_server(self._passed, "127.0.0.1", 0)
+        self.endpoint = f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+        await self.cut()
+        for writer in self._open:
+            writer.close()
+        await asyncio.gather(*(writer.wait_closed() for writer in self._open), return_exceptions=True)
+
+    async def cut(self) -> None:
+        for task in self._going:
+            task.cancel()
+        await asyncio.gather(*self._going, return_exceptions=True)
+
+    async def _passed(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        there, back = await asyncio.open_connection(self._to[0], int(self._to[2]))
+        self._open += [writer, back]
+        self._going += [asyncio.create_task(_copied(*way)) for way in ((reader, back), (there, writer))]
+
+
+async def _copied(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while piece := await reader.read(65_536):
+        writer.write(piece)
+    writer.close()
+
+
+async def test_a_host_that_vanished_is_noticed_and_the_next_call_connects_anew(
+    service: SmallTimeline, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(grpc_clients, "UNHEARD_SECONDS", 0.4)
+    monkeypatch.setattr(grpc_clients, "UNANSWERED_SECONDS", 0.2)
+    async with Wire(service.endpoint) as wire, TimelineClient(wire.endpoint, timeout=10) as timeline:
+        assert await timeline.get_toc_root() == []
+        await wire.cut()
+        assert await timeline.get_toc_root() == []

@@ -27,6 +27,10 @@ _OPTIONS = (
     # What is on this machine is not reached through a proxy.
     ("grpc.enable_http_proxy", 0),
 )
+UNHEARD_SECONDS, UNANSWERED_SECONDS = 20.0, 20.0
+"""A host of which nothing is heard for so long while a call waits is asked whether it is there, and is not when it does not say so
+in time: the next call connects anew. Otherwise the system tries for a quarter of an hour, and no call comes through meanwhile.
+"""
 
 # gRPC gives a broken connection and a server's own word the same status; only the words tell them apart.
 _OF_THE_WIRE = (
@@ -37,6 +41,7 @@ _OF_THE_WIRE = (
     "GOAWAY",
     "recvmsg",
     "DNS resolution failed",
+    "ping timeout",
     "errors resolving",
 )
 # A server that stops ends calls that came at its last moment, before anybody began on them, as if their caller had given them up.
@@ -131,8 +136,8 @@ class TimelineClient(AsyncRunner, TimelineOperations):
     @cached_property
     def _channel(self) -> grpc.aio.Channel:
         if self._trusted is None:
-            return grpc.aio.insecure_channel(self._at.target, options=_OPTIONS)
-        return grpc.aio.secure_channel(self._at.target, self._trusted, options=_OPTIONS)
+            return grpc.aio.insecure_channel(self._at.target, options=_options())
+        return grpc.aio.secure_channel(self._at.target, self._trusted, options=_options())
 
     @cached_property
     def _stub(self) -> MemoryServiceStub:
@@ -177,8 +182,8 @@ class SyncTimelineClient(BlockingRunner, TimelineOperations):
     @cached_property
     def _channel(self) -> grpc.Channel:
         if self._trusted is None:
-            return grpc.insecure_channel(self._at.target, options=_OPTIONS)
-        return grpc.secure_channel(self._at.target, self._trusted, options=_OPTIONS)
+            return grpc.insecure_channel(self._at.target, options=_options())
+        return grpc.secure_channel(self._at.target, self._trusted, options=_options())
 
     @cached_property
     def _stub(self) -> MemoryServiceStub:
@@ -195,6 +200,12 @@ class SyncTimelineClient(BlockingRunner, TimelineOperations):
     def close(self) -> None:
         """Close the connection."""
         self._channel.close()
+
+
+def _options() -> tuple[tuple[str, int], ...]:
+    answered = ("grpc.keepalive_timeout_ms", "grpc.http2.ping_timeout_ms")
+    pings = {"grpc.keepalive_time_ms": UNHEARD_SECONDS, **dict.fromkeys(answered, UNANSWERED_SECONDS)}
+    return (*_OPTIONS, *((name, round(seconds * 1000)) for name, seconds in pings.items()))
 
 
 def _failure(error: grpc.RpcError, endpoint: str, timeout: float) -> MemoryClientError:
