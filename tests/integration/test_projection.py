@@ -273,6 +273,17 @@ async def test_the_bus_is_trimmed_by_the_slowest_projection(bench):
         assert 50 <= await bench.redis.xlen(EVENTS) <= 150
 
 
+async def test_a_projection_that_does_not_run_does_not_fill_the_bus_and_reads_the_rest_from_the_log(bench, monkeypatch):
+    monkeypatch.setattr(relay, "MOST_ON_BUS", 100)
+    async with bench.relaying() as leading:
+        await published(bench, 400)
+        await leading.trim()
+        assert 100 <= await bench.redis.xlen(EVENTS) <= 200
+        async with bench.consuming(bench.runner()):
+            await bench.reached(400)
+    assert set(bench.applied) == set(range(1, 401))
+
+
 def test_positions_become_ranges():
     assert as_ranges([3, 1, 2, 7, 9, 8, 8]) == [(1, 3), (7, 9)]
     assert as_ranges([]) == []

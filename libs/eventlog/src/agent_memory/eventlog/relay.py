@@ -33,6 +33,7 @@ TRIM_SECONDS = 10.0
 SILENT_MS = 30_000
 """Who leads says something every `TRIM_SECONDS`. From one that stands still, frozen say, the server takes the lock away."""
 REPUBLISHED = 5_000
+MOST_ON_BUS = 1_000_000
 RETRY_SECONDS = 0.5
 
 PUBLISH = """
@@ -198,9 +199,11 @@ class Relay:
         return published
 
     async def trim(self) -> int:
-        """Removes from the bus what every projection has accounted for; returns how many entries went."""
-        slowest = await self._slowest()
-        return int(await self._redis.xtrim(EVENTS, minid=f"{slowest + 1}-0", approximate=True)) if slowest else 0
+        """Removes from the bus what every projection has accounted for; returns how many entries went. Of what the slowest has not,
+        the newest `MOST_ON_BUS` stay: one that does not run must not fill Redis, and reads the rest from the log.
+        """
+        unneeded = max(await self._slowest(), await self.last_published() - MOST_ON_BUS)
+        return int(await self._redis.xtrim(EVENTS, minid=f"{unneeded + 1}-0", approximate=True)) if unneeded > 0 else 0
 
     async def _slowest(self) -> int:
         values = await self._redis.mget([checkpoint_key(name) for name in PROJECTIONS])
