@@ -26,6 +26,20 @@ sys.exit(int(os.environ.get("CODE", "0")))
 """
 
 
+LEAVE = """
+import atexit, sys, threading, time
+if __name__ == "__main__":
+    atexit.register(lambda: print("put away", flush=True))
+    begun = threading.Event()
+    thread = threading.Thread(target=lambda: (begun.wait(), print("done", flush=True)))
+    thread.start()
+    begun.set()
+    sys.stdout = open(1, "w", buffering=1000, closefd=False)
+    print("held back", end="")
+    sys.exit("out of paper" if sys.argv[1:] else 5)
+"""
+
+
 class Room:
     """A folder with a module to run, `shown`, and a nursery that has imported it."""
 
@@ -74,6 +88,16 @@ def test_a_service_is_what_starting_its_module_would_have_made_of_it(room: Room)
 
     assert process.wait(10) == 0
     assert room.log() == f"__main__ ['one', 'two'] {room.folder} too yes {os.nice(0) + 3} True\nto the error output\n"
+
+
+@pytest.mark.parametrize(("arguments", "code"), [((), 5), (("fail",), 1)])
+def test_a_service_that_leaves_waits_for_its_threads_puts_things_away_and_says_all(
+    room: Room, arguments: tuple[str, ...], code: int
+) -> None:
+    (room.folder / "leaving.py").write_text(LEAVE)
+    assert room.nursery.hatch(room.launch(*arguments, module="leaving")).wait(10) == code
+    said = ["done", "put away", "held back", *(["out of paper"] if code == 1 else [])]
+    assert [room.log().count(each) for each in said] == [1] * len(said)
 
 
 def test_the_exit_code_of_a_service_is_told(room: Room) -> None:

@@ -10,7 +10,6 @@ import importlib
 import io
 import marshal
 import os
-import runpy
 import select
 import signal
 import socket
@@ -20,6 +19,8 @@ import time
 import traceback
 from collections.abc import Iterable
 from typing import Any
+
+from agent_memory.embedded.nursery_process import become
 
 PR_SET_PDEATHSIG = 1
 MOST_BYTES = 200_000
@@ -165,13 +166,12 @@ def settle(order: Order, descriptors: list[int]) -> None:
 
 
 def run(order: Order) -> None:
-    """As `python -m MODULE ARGUMENT…` does it: a fresh copy of the module, as the main one."""
-    sys.modules.pop(order["module"], None)
+    """As `python -m MODULE ARGUMENT…` does it."""
     sys.argv = ["-m", *order["arguments"]]
     if order["module"].endswith(".app"):
         stopping = importlib.import_module("agent_memory.runtime.stopping")
         stopping.guard_imports()
-    runpy.run_module(order["module"], run_name="__main__", alter_sys=True)
+    become(order["module"], order["arguments"])
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ else, starts no thread and no event loop, because none of these survives a fork.
 would leave it, except that their imports are done and their memory is shared.
 """
 
+import atexit
 import ctypes
 import gc
 import importlib
@@ -14,8 +15,11 @@ import select
 import signal
 import socket
 import sys
+import threading
 import traceback
 from collections.abc import Sequence
+from contextlib import suppress
+from typing import NoReturn
 
 import msgspec
 
@@ -37,10 +41,32 @@ def main(modules: Sequence[str]) -> None:
         order, log = found
         supervisor.close()
         settle(order, log, libc)
-        # A fresh copy of the module, as the main one; a second one under its own name would only cost memory.
-        sys.modules.pop(order.module, None)
-        sys.argv = ["-m", *order.arguments]
-        runpy.run_module(order.module, run_name="__main__", alter_sys=True)
+        become(order.module, order.arguments)
+
+
+def become(module: str, arguments: Sequence[str]) -> NoReturn:
+    """Goes on, in a forked process, as `python -m MODULE ARGUMENT…`, to its end."""
+    # A fresh copy of the module, as the main one; a second one under its own name would only cost memory.
+    sys.modules.pop(module, None)
+    sys.argv = ["-m", *arguments]
+    code: object = 0
+    try:
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+    except SystemExit as ended:
+        code = ended.code
+    if code is None or isinstance(code, int):
+        _leave(code or 0)
+    sys.exit(str(code))
+
+
+def _leave(code: int) -> NoReturn:
+    """Ends as an interpreter does, but for freeing one by one all objects of all imports: 0.1 s for each service that stops."""
+    threading._shutdown()  # type: ignore[attr-defined]
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code & 0xFF)
 
 
 def prepare(modules: Sequence[str]) -> None:
