@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import AsyncIterator, Awaitable
 from datetime import UTC, datetime
+from typing import Any
 
 import msgspec
 import pytest
@@ -19,6 +20,7 @@ from agent_memory.contracts.records import MemoryRecord, Message, Scope
 from agent_memory.contracts.streams import COMMANDS, DATA_FIELD
 from agent_memory.eventlog.connect import Connections
 from agent_memory.eventlog.reader import LogReader
+from agent_memory.readmodels.holding import held
 from agent_memory.runtime import telemetry
 from agent_memory.runtime.leases import Leases
 from agent_memory.summarizer.working import Worker
@@ -264,6 +266,21 @@ async def test_what_failed_while_a_clock_was_ahead_is_not_put_off_until_then(red
             assert not mine
     async with leases.held("a") as mine:
         assert mine
+
+
+async def test_who_did_not_hear_that_a_lease_was_given_and_asks_again_has_it(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    evaluated = redis.eval
+
+    async def answered_twice(*arguments: Any) -> Any:
+        """As after a connection that was lost with the answer: the client sends the same again."""
+        await evaluated(*arguments)
+        return await evaluated(*arguments)
+
+    monkeypatch.setattr(redis, "eval", answered_twice)
+    async with Leases(redis, "chores").held("a") as mine, held(redis, "am:something", 30_000) as ours:
+        assert mine
+        assert ours
+    assert not await redis.exists("am:something")
 
 
 async def test_a_lease_of_somebody_who_died_runs_out(redis: Redis) -> None:

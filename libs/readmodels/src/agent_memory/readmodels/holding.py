@@ -11,6 +11,10 @@ from redis.exceptions import RedisError
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
+# Asked again, because the answer was lost with its connection, it is ours already.
+_TAKE = """
+return (redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) or redis.call('GET', KEYS[1]) == ARGV[1]) and 1 or 0
+"""
 _RENEW = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end return 0"
 _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
 
@@ -19,7 +23,7 @@ _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL
 async def held(redis: "Redis", key: str, lease_ms: int) -> AsyncIterator[bool]:
     """Whether the key is ours while the block runs. Of a holder that died it is free after `lease_ms`. Raises redis.RedisError."""
     token = secrets.token_hex(8)
-    if not await redis.set(key, token, nx=True, px=lease_ms):
+    if not int(await redis.eval(_TAKE, 1, key, token, lease_ms)):
         yield False
         return
     renewing = asyncio.create_task(_renew(redis, key, token, lease_ms))

@@ -23,7 +23,8 @@ _TAKE = """
 local again = redis.call('HGET', KEYS[2], 'again_ms')
 local pause = again and tonumber(again) - tonumber(ARGV[3]) or 0
 if pause > 0 and pause <= tonumber(ARGV[4]) then return 0 end
-return redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) and 1 or 0
+-- Asked again, because the answer was lost with its connection, it is ours already.
+return (redis.call('SET', KEYS[1], ARGV[1], 'NX', 'PX', ARGV[2]) or redis.call('GET', KEYS[1]) == ARGV[1]) and 1 or 0
 """
 _RENEW = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('PEXPIRE', KEYS[1], ARGV[2]) end return 0"
 _RELEASE = "if redis.call('GET', KEYS[1]) == ARGV[1] then return redis.call('DEL', KEYS[1]) end return 0"
