@@ -14,8 +14,9 @@ from agent_memory.client import SyncMemoryClient
 from agent_memory.embedded.ports import free_port
 from agent_memory.embedded.probes import is_healthy
 from support.controls import wait_until_now
+from support.databases import named
 from support.forks import python
-from support.servers import Servers, database_named, stack_environment, temporary_home
+from support.servers import Servers, stack_environment, temporary_home
 
 Running = subprocess.Popen[str]
 
@@ -42,7 +43,7 @@ def home() -> Iterator[Path]:
 
 def test_an_api_and_a_worker_that_share_nothing_but_servers_serve_together(servers: Servers, redis_url: str, home: Path) -> None:
     # A database that nobody has made yet: both may be the first.
-    database = database_named(servers.database_url, f"test_{secrets.token_hex(6)}")
+    database = named(servers.database_url, f"test_{secrets.token_hex(6)}")
     port = free_port()
     environment = stack_environment(
         EMBEDDING_MODEL="hash", DATABASE_URL=database, REDIS_URL=redis_url, AGENT_MEMORY_HOME=str(home), WORK_AT_ONCE="1"

@@ -43,8 +43,8 @@ def make_template(admin_url: str) -> None:
     """What all are copies of. `admin_url` leads to another database of the same server."""
     with psycopg.connect(admin_url, autocommit=True) as admin:
         admin.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(TEMPLATE)))
-    upgrade(_named(admin_url, TEMPLATE))
-    with psycopg.connect(_named(admin_url, TEMPLATE)) as template:
+    upgrade(named(admin_url, TEMPLATE))
+    with psycopg.connect(named(admin_url, TEMPLATE)) as template:
         _shapes[admin_url], _spare[admin_url] = _shape(template), []
 
 
@@ -55,10 +55,10 @@ def lent(admin_url: str) -> Iterator[str]:
     with psycopg.connect(admin_url, autocommit=True) as admin:
         name = spare.pop() if spare else _made(admin)
         try:
-            yield _named(admin_url, name)
+            yield named(admin_url, name)
         finally:
             other = _fresh_name()
-            if _renamed(admin, name, other) and _emptied(_named(admin_url, other), _shapes[admin_url]):
+            if _renamed(admin, name, other) and _emptied(named(admin_url, other), _shapes[admin_url]):
                 spare.append(other)
             else:
                 for one in (name, other):
@@ -85,7 +85,8 @@ def _renamed(admin: Connection, name: str, other: str) -> bool:
     return True
 
 
-def _named(url: str, name: str) -> str:
+def named(url: str, name: str) -> str:
+    """The URL of another database of the same server."""
     return urlunsplit(urlsplit(url)._replace(path=f"/{name}"))
 
 
