@@ -384,6 +384,20 @@ async def test_a_request_whose_position_the_views_never_reach_is_told_so(world: 
     assert answer["fault"]["name"] == "Unavailable"
 
 
+async def test_a_request_that_fails_each_time_is_not_taken_up_for_ever(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("nobody thought of this")
+
+    monkeypatch.setattr(world.compaction, "tenant", broken)
+    entry = await request_entry(world, Compact(id="r", tenant="default", position=0))
+    with pytest.raises(RuntimeError):
+        await world.requests.handle([entry])
+    await world.requests.handle([Entry(entry.id, entry.fields, 6)])
+    answer = json.loads(await world.system.redis.get(compaction_answer_key("r")))
+    assert answer["fault"]["name"] == "Unavailable"
+    assert await world.system.redis.xlen(COMPACTIONS) == 0
+
+
 async def test_the_log_and_every_view_agree_after_merges(world: World) -> None:
     await world.store(
         memory("a", "likes tea"), memory("b", "likes tea"), memory("c", "likes tea", days=1), memory("d", "likes milk")

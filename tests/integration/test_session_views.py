@@ -1,5 +1,6 @@
 """A view that is folded again while its session changes: what was read before a write is never shown after it."""
 
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime
 
@@ -7,9 +8,10 @@ import pytest
 
 from agent_memory.contracts.commands import AnyCommand, AppendMessages, DeleteWorkingMemory, RecordEvents, ReplaceWorkingMemory
 from agent_memory.contracts.records import Message, Scope, TimelineEvent
-from agent_memory.contracts.streams import session_stream, working_memory_keys
+from agent_memory.contracts.streams import COMMANDS, session_stream, working_memory_keys
 from agent_memory.ingest.reconcile import Reconciler
 from agent_memory.readmodels.sessions import SessionReader, SessionWriter, ViewWrite
+from agent_memory.runtime.broker import COUNTER_BITS, Entry
 from support.slow import SlowReader
 from support.small_system import SmallSystem
 
@@ -85,10 +87,21 @@ async def test_a_view_that_a_killed_redis_took_back_is_dropped_whatever_the_cloc
     await system.send(AppendMessages(session_id="another", messages=[message("third")]))
     await system.execute("UPDATE events SET recorded_ms = recorded_ms + 3600000 WHERE position = (SELECT position FROM log_head)")
     await system.redis.mset(dict(zip(working_memory_keys(STREAM), before, strict=True)))
-    await Reconciler(system.connections, system.redis).reconcile()
+    await Reconciler(system.connections, system.redis, system.redis).reconcile()
     messages = await shown(system)
     assert messages is not None
     assert b"second" in messages
+
+
+async def test_commands_go_on_after_the_log_when_a_redis_takes_over_whose_clock_is_behind(system: SmallSystem) -> None:
+    ahead = ((time.time_ns() // 1_000_000 + 3_600_000) << COUNTER_BITS) + 5
+    await system.execute(f"UPDATE events SET data = jsonb_set(data::jsonb, '{{sequence}}', '{ahead}')::json")
+    await system.redis.flushall()
+    reconciler = Reconciler(system.connections, system.redis, system.redis)
+    assert await reconciler.go_on_after_the_log()
+    assert Entry(await system.redis.xadd(COMMANDS, {"a": "b"}), {}).sequence == ahead + 1
+    assert not await reconciler.go_on_after_the_log()
+    assert Entry(await system.redis.xadd(COMMANDS, {"a": "b"}), {}).sequence == ahead + 2
 
 
 async def test_a_session_is_found_again_among_many_of_its_name(system: SmallSystem) -> None:

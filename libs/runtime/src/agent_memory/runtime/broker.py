@@ -49,6 +49,8 @@ log = structlog.get_logger("broker")
 POLL_MS = 1000
 CLAIM_POLL_MS = 500
 RECONNECT_SECONDS = 0.3
+COUNTER_BITS = 20
+"""Of a command's sequence those that hold the counter of its stream id."""
 # At once, because a read that was cut off on this side may be served on the other in between.
 _LEAVE = """
 local held = redis.pcall('XPENDING', KEYS[1], ARGV[1], '-', '+', 1, ARGV[2])
@@ -82,7 +84,7 @@ class Entry(msgspec.Struct, frozen=True):
             return int(given)
         milliseconds, _, counter = self.id.partition(b"-")
         # Added, not put beside it: where a clock went back Redis counts on within one millisecond, for as long as that takes.
-        return (int(milliseconds) << 20) + int(counter)
+        return (int(milliseconds) << COUNTER_BITS) + int(counter)
 
 
 Handler = Callable[[Sequence[Entry]], Awaitable[None]]

@@ -14,7 +14,7 @@ from agent_memory.compactor.settings import CompactorSettings
 from agent_memory.contracts.codec import decode_event, encode
 from agent_memory.contracts.compaction import Compact, Compacted
 from agent_memory.contracts.envelope import EventEnvelope
-from agent_memory.contracts.errors import MemoryFault, Unavailable, as_fault
+from agent_memory.contracts.errors import Fault, MemoryFault, Unavailable, as_fault
 from agent_memory.contracts.events import MemoryEdited, MemoryForgotten, MemoryStored
 from agent_memory.contracts.records import Scope
 from agent_memory.contracts.streams import COMPACTIONS, COMPACTOR_GROUP, DATA_FIELD, DUPLICATES, MEMORY_INDEX, compaction_answer_key
@@ -26,6 +26,8 @@ from agent_memory.runtime.broker import Entry
 TYPES: frozenset[str] = frozenset(kind.__name__ for kind in (MemoryStored, MemoryEdited, MemoryForgotten))
 ANSWER_SECONDS = 600
 PAUSE_SECONDS = 0.05
+MOST_DELIVERIES = 5
+FAILS = Fault(name="Unavailable", detail="compaction fails inside each time it is tried; what the compactor logs says why")
 
 log = structlog.get_logger("compactor")
 _decode = msgspec.json.Decoder(Compact).decode
@@ -69,8 +71,10 @@ class AnswerRequests:
             telemetry.ERRORS.labels("compaction.request", type(error).__name__).inc()
             log.error("request cannot be read", error=f"{type(error).__name__}: {error}")
         else:
-            answer = encode(await self.compact(request))
-            await self._redis.set(compaction_answer_key(request.id), answer, ex=ANSWER_SECONDS)
+            # One that nobody survives, or that fails in a way nobody thought of, would otherwise be taken up for ever.
+            given_up = entry.deliveries > MOST_DELIVERIES
+            answer = Compacted(fault=FAILS) if given_up else await self.compact(request)
+            await self._redis.set(compaction_answer_key(request.id), encode(answer), ex=ANSWER_SECONDS)
         await self._redis.xack(COMPACTIONS, COMPACTOR_GROUP, entry.id)
         await self._redis.xdel(COMPACTIONS, entry.id)
 

@@ -35,7 +35,7 @@ async def serve(settings: Settings, own: IngestSettings = DEFAULTS) -> None:
     relay = Relay(settings.database_url, reader, redis, on_published=on_published)
     ingest = Ingest(EventStore(connections), redis, relay, views=views)
     commits = GroupCommit(ingest, batch=own.batch)
-    reconciler = Reconciler(connections, views)
+    reconciler = Reconciler(connections, views, redis)
     outbox = Outbox(redis, reader, relay)
     jobs = JobBodies(redis, SERVICE, {OUTBOX_PROCESSOR: outbox.check, STREAM_TRIM: outbox.trim})
     broker = make_broker(settings)
