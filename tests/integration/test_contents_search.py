@@ -1,6 +1,7 @@
 """Search of nodes, grips and events together: what is found, of which kind and time, in one order whose pages fit together."""
 
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from itertools import product
 from typing import get_args
 
@@ -12,6 +13,7 @@ from agent_memory.contracts.queries import SearchMode, SearchTimeline, TimelineK
 from agent_memory.contracts.records import Scope
 from agent_memory.contracts.streams import index_alias
 from agent_memory.readmodels.search import Match, MatchPage, TimelineSearch
+from support.servers import Servers, flush, fresh_database
 from support.toc_worker import EVENING, MINUTE, NOON, TEXTS, TOLD, Desk, a_desk
 
 ME, SOMEBODY, ELSEWHERE = Scope(), Scope(user_id="somebody else"), Scope(tenant="another")
@@ -23,8 +25,17 @@ KINDS: tuple[tuple[TimelineKind, ...], ...] = ((), ("node", "grip"), ("event",))
 PERIODS = {"toc:year:2026", "toc:month:2026-01", "toc:week:2026-W05", "toc:day:2026-01-30"}
 
 
-@pytest.fixture
-async def desk(database_url: str, redis_url: str) -> AsyncIterator[Desk]:
+@pytest.fixture(scope="module")
+async def desk(servers: Servers) -> AsyncIterator[Desk]:
+    """One for all: it is only read. No test of this file may empty its Redis."""
+    flush(servers.redis_url)
+    with fresh_database(servers) as database_url:
+        async with filled(database_url, servers.redis_url) as made:
+            yield made
+
+
+@asynccontextmanager
+async def filled(database_url: str, redis_url: str) -> AsyncIterator[Desk]:
     async with a_desk(database_url, redis_url) as made:
         await made.say(*TOLD)
         await made.say((EVENING, LATER), session="evening")
@@ -138,7 +149,12 @@ async def test_no_text_and_no_kind_find_nothing(desk: Desk) -> None:
 
 
 async def test_a_missing_index_is_an_outage_and_not_an_empty_answer(desk: Desk) -> None:
-    await desk.system.redis.execute_command("FT.ALIASDEL", index_alias("contents"))
-    with pytest.raises(Unavailable):
-        await found(desk, asked())
-    assert (await found(desk, asked("rehearsal", "event"))).total == 2
+    redis, alias = desk.system.redis, index_alias("contents")
+    _, index, *_ = await redis.execute_command("FT.INFO", alias)
+    await redis.execute_command("FT.ALIASDEL", alias)
+    try:
+        with pytest.raises(Unavailable):
+            await found(desk, asked())
+        assert (await found(desk, asked("rehearsal", "event"))).total == 2
+    finally:
+        await redis.execute_command("FT.ALIASADD", alias, index)
