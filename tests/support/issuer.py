@@ -5,6 +5,7 @@ import base64
 import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from functools import cached_property
 from typing import Any
 
 from cryptography.hazmat.primitives import hashes
@@ -29,11 +30,15 @@ def segment(value: object) -> str:
 
 
 class RsaKey:
-    """An RSA key pair."""
+    """An RSA key pair, made when it is first needed: modules have some, and are imported also where no test of them runs."""
 
     def __init__(self, kid: str = "one", bits: int = 2048) -> None:
-        self.kid = kid
-        self.private: RSAPrivateKey = rsa.generate_private_key(public_exponent=65537, key_size=bits)
+        self.kid, self._bits = kid, bits
+
+    @cached_property
+    def private(self) -> RSAPrivateKey:
+        """The private half."""
+        return rsa.generate_private_key(public_exponent=65537, key_size=self._bits)
 
     def jwk(self, **about: object) -> dict[str, Any]:
         """The public half."""
