@@ -11,6 +11,7 @@ import httpx
 import msgspec
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from sse_starlette.sse import AppStatus
 
 from agent_memory.contracts.proto import memory_pb2 as pb
 from agent_memory.contracts.proto.memory_pb2_grpc import MemoryServiceStub
@@ -25,6 +26,12 @@ from support.slow import Slow
 
 EVENT = {"event_id": "e1", "session_id": "s1", "timestamp_ms": 1, "event_type": "user_message", "text": "hello"}
 FOREVER = 600.0
+
+
+@pytest.fixture(autouse=True)
+def streams_of_others_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A signal to one server of a process ends the event streams of all, and of those that other tests start later: MCP's."""
+    monkeypatch.setattr(AppStatus, "should_exit", False)
 
 
 class Served(msgspec.Struct, frozen=True):
