@@ -29,7 +29,7 @@ TALK = [
 
 @pytest.fixture(scope="module")
 def stack(servers: Servers) -> Iterator[Stack]:
-    with running_stack(servers, EMBEDDING_MODEL="local") as started:
+    with running_stack(servers, EMBEDDING_MODEL="local", TIMELINE_SETTLE_SECONDS="0.1") as started:
         yield started
 
 
