@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 TOGETHER = 200
 """Reports that go in one call."""
+LEAST_SECONDS = 0.02
 
 
 class Server(msgspec.Struct, frozen=True, kw_only=True):
@@ -53,7 +54,7 @@ class Delivery(msgspec.Struct, kw_only=True):
 
 
 class Deadline:
-    """`left()`: seconds until it is over, at least 0."""
+    """`left()`: seconds until its end, at least 0. `over()`: whether that is too little to begin anything."""
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -62,12 +63,15 @@ class Deadline:
     def left(self) -> float:
         return max(0.0, self._end - self._clock())
 
+    def over(self) -> bool:
+        return self.left() < LEAST_SECONDS
+
 
 def deliver(spool: Spool, files: list[Path], server: Server, deadline: Deadline) -> Delivery:
     """Send what these files hold, as far as the time suffices. Never raises for what the server does."""
     outcome = Delivery(left=len(files))
     for scope, batch in _batches(spool, files, server, outcome):
-        if deadline.left() < 0.02:
+        if deadline.over():
             outcome.why = "there was no time left"
             break
         try:

@@ -124,7 +124,7 @@ def _deliver(spool: Spool, report: Report, settings: DaemonSettings, seconds: fl
     if outcome.delivered:
         # Somebody listens: what waits from before goes now, as much as there is time for.
         outcome = deliver(spool, spool.waiting(), server, deadline)
-    if outcome.left and not deadline.left():
+    if outcome.left and deadline.over():
         _go_on()
     if outcome.why:
         _say(f"{outcome.left} waiting in {mine.parent}: {outcome.why}")

@@ -31,10 +31,13 @@ def main() -> None:
         settings = load_settings(os.environ, Path(os.devnull))
     spool = spool_of(os.environ, settings.home(os.environ).path)
     server = server_of(settings, os.environ)
-    with _alone(spool.folders) as alone:
-        while alone and spool.waiting() and not flush(spool, server, SECONDS).left:
-            # Hooks that ended meanwhile have left theirs to this process.
-            continue
+    left = 0
+    # Looked at while nobody is kept out: hooks that ended meanwhile have left theirs to this process.
+    while spool.waiting() and not left:
+        with _alone(spool.folders) as alone:
+            if not alone:
+                return
+            left = flush(spool, server, SECONDS).left
 
 
 @contextmanager
