@@ -214,7 +214,7 @@ async def test_the_client_keeps_long_term_memories(stack: Stack) -> None:
         assert (await memory.get_long_term_memory("tea", min_position=stored.position)).topics == ["drinks"]
         assert (await memory.edit_long_term_memory("tea", {"text": "Nadia drinks sencha"})).text == "Nadia drinks sencha"
         found = await memory.search_long_term_memory(
-            "sencha", mode="keyword", filters={"topics": {"any": ["drinks"]}}, min_position=stored.position + 1
+            "sencha", mode="keyword", filters={"topics": {"any": ["drinks"]}}, min_position=memory.position
         )
         assert [(hit.id, hit.user_id, found.total) for hit in found.memories] == [("tea", "nadia", 1)]
         assert (await memory.delete_long_term_memories(["tea", "nothing"])).count == 1
