@@ -17,7 +17,7 @@ import threading
 from pathlib import Path
 
 from agent_memory.embedded import processes
-from agent_memory.embedded.processes import Launch, Process, open_log, until
+from agent_memory.embedded.processes import Launch, Polled, Process, open_log, until
 
 PROGRAM = Path(__file__).with_name("nest.py")
 STAND_IN = Path(__file__).with_name("stand_in.py")
@@ -86,7 +86,7 @@ def fork(launch: Launch, *, standard_input: int = subprocess.DEVNULL) -> Process
         os.close(nothing)
 
 
-class Forked:
+class Forked(Polled):
     """A forked program, with what `subprocess.Popen` offers."""
 
     def __init__(self, launch: Launch, streams: tuple[int, int, int]) -> None:
@@ -114,18 +114,3 @@ class Forked:
             self.returncode = marshal.loads(said) if said else -signal.SIGKILL
             self._connection.close()
         return self.returncode
-
-    def wait(self, timeout: float) -> int:
-        """The exit code. Raises subprocess.TimeoutExpired."""
-        if not until(lambda: self.poll() is not None, timeout):
-            raise subprocess.TimeoutExpired(str(self.pid), timeout)
-        return self.returncode or 0
-
-    def send_signal(self, number: int) -> None:
-        """None when it has ended."""
-        if self.poll() is None:
-            os.kill(self.pid, number)
-
-    def kill(self) -> None:
-        """Ends it at once."""
-        self.send_signal(signal.SIGKILL)

@@ -20,9 +20,9 @@ import traceback
 from collections.abc import Iterable
 from typing import Any
 
-from agent_memory.embedded.nursery_process import become
+from agent_memory.embedded.launch import PR_SET_PDEATHSIG
+from agent_memory.embedded.nursery_process import become, ended
 
-PR_SET_PDEATHSIG = 1
 MOST_BYTES = 200_000
 WITH_THREADS = frozenset({"agent_memory.runtime.embed_server"})
 """Their imports start threads: they are imported after the fork."""
@@ -104,17 +104,11 @@ class Nest:
             os.close(descriptor)
 
     def _report_ended(self) -> None:
-        while True:
-            try:
-                pid, status = os.waitpid(-1, os.WNOHANG)
-            except ChildProcessError:
-                return
-            if pid == 0:
-                return
+        for pid, code in ended():
             connection = self._asked.pop(pid, None)
             if connection:
                 with connection:
-                    _say(connection, os.waitstatus_to_exitcode(status))
+                    _say(connection, code)
 
 
 def _say(connection: socket.socket, number: int) -> None:

@@ -7,13 +7,12 @@ A service dies with the nursery, as everything dies with the supervisor; both ar
 import os
 import signal
 import socket
-import subprocess
 import time
 
 import msgspec
 
 from agent_memory.embedded.errors import StackError
-from agent_memory.embedded.processes import Launch, Process, Spawn, birth, is_alive, open_log, spawn, until
+from agent_memory.embedded.processes import Launch, Polled, Process, Spawn, birth, is_alive, open_log, spawn, until
 
 MOST_BYTES = 100_000
 FORK_SECONDS = 30.0
@@ -166,7 +165,7 @@ class Nursery:
         return 0
 
 
-class Hatched:
+class Hatched(Polled):
     """A forked service, with what `subprocess.Popen` offers."""
 
     def __init__(self, nursery: Nursery, pid: int) -> None:
@@ -185,18 +184,3 @@ class Hatched:
             told = self._nursery.code_of(self.pid)
             self.returncode = -signal.SIGKILL if told is None else told
         return self.returncode
-
-    def wait(self, timeout: float) -> int:
-        """The exit code. Raises subprocess.TimeoutExpired."""
-        if not until(lambda: self.poll() is not None, timeout):
-            raise subprocess.TimeoutExpired(str(self.pid), timeout)
-        return self.returncode or 0
-
-    def send_signal(self, number: int) -> None:
-        """To this very process; none when it has ended."""
-        if self.poll() is None:
-            os.kill(self.pid, number)
-
-    def kill(self) -> None:
-        """Ends it at once."""
-        self.send_signal(signal.SIGKILL)

@@ -17,7 +17,7 @@ import socket
 import sys
 import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import NoReturn
 
@@ -92,7 +92,8 @@ def wait_for_birth(supervisor: socket.socket) -> tuple[Order, int] | None:
         ready, _, _ = select.select(heard, [], [])
         if told in ready:
             os.read(told, 4096)
-            _report_ended(supervisor)
+            for pid, code in ended():
+                _say(supervisor, Ended(pid=pid, code=code))
         if supervisor in ready:
             message, descriptors, _, _ = socket.recv_fds(supervisor, MOST_BYTES, 1)
             if not message:
@@ -135,7 +136,8 @@ def _fork() -> int:
     return pid
 
 
-def _report_ended(supervisor: socket.socket) -> None:
+def ended() -> Iterator[tuple[int, int]]:
+    """Children that have ended since the last look, and their exit codes, negative for a signal."""
     while True:
         try:
             pid, status = os.waitpid(-1, os.WNOHANG)
@@ -143,7 +145,7 @@ def _report_ended(supervisor: socket.socket) -> None:
             return
         if pid == 0:
             return
-        _say(supervisor, Ended(pid=pid, code=os.waitstatus_to_exitcode(status)))
+        yield pid, os.waitstatus_to_exitcode(status)
 
 
 def _say(supervisor: socket.socket, message: Ready | Born | Ended) -> None:

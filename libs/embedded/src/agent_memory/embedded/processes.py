@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -63,6 +64,32 @@ class Process(Protocol):
 
     def kill(self) -> None:
         """Ends it at once."""
+
+
+class Polled(ABC):
+    """A `Process` of which `poll` is all that is known how to do."""
+
+    pid: int
+    returncode: int | None
+
+    @abstractmethod
+    def poll(self) -> int | None:
+        """The exit code, negative for a signal, None while it lives."""
+
+    def wait(self, timeout: float) -> int:
+        """The exit code. Raises subprocess.TimeoutExpired."""
+        if not until(lambda: self.poll() is not None, timeout):
+            raise subprocess.TimeoutExpired(str(self.pid), timeout)
+        return self.returncode or 0
+
+    def send_signal(self, number: int) -> None:
+        """To this very process; none when it has ended."""
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        """Ends it at once."""
+        self.send_signal(signal.SIGKILL)
 
 
 class Spawn(Protocol):
