@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -24,6 +23,7 @@ from agent_memory.cli.loading.tally import Tally
 from agent_memory.cli.output import AsJson, CommandError, console, note, print_json
 from agent_memory.cli.sample import history
 from agent_memory.cli.server import told
+from agent_memory.cli.stopping import stoppable
 from agent_memory.client import MemoryClient, MemoryClientError
 from agent_memory.client.answers import Status
 from agent_memory.client.toc import TocNode
@@ -111,15 +111,14 @@ def _temporary(environment: Mapping[str, str]) -> Iterator[str]:
     # Nobody goes on talking here, so there is no reason to wait before something is written about it.
     environment = {"TIMELINE_SETTLE_SECONDS": "0.2", **inherited, "PORT": "0", "GRPC_PORT": "0"}
     stack = Stack(folder, environment=environment)
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    try:
-        with Console(stderr=True).status("Starting Postgres, Redis and every service"):
-            stack.start()
-        yield stack.http_urls[0]
-    finally:
-        stack.stop()
-        erase(Home(path=folder))
-        signal.signal(signal.SIGTERM, before)
+    with stoppable():
+        try:
+            with Console(stderr=True).status("Starting Postgres, Redis and every service"):
+                stack.start()
+            yield stack.http_urls[0]
+        finally:
+            stack.stop()
+            erase(Home(path=folder))
 
 
 async def _demonstrate(address: str) -> Findings:

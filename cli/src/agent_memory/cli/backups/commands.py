@@ -1,9 +1,6 @@
 """`agent-memory backup` and `restore`: the whole log in one file, and back."""
 
 import os
-import signal
-import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,6 +24,7 @@ from agent_memory.cli.loading.summary import counted, meter
 from agent_memory.cli.output import AsJson, CommandError, print_json
 from agent_memory.cli.places import place
 from agent_memory.cli.reach import Servers, servers
+from agent_memory.cli.stopping import stoppable
 from agent_memory.contracts.errors import Conflict, Refused
 from agent_memory.embedded.home import Home, home_path, is_held
 from agent_memory.embedded.prepare import made
@@ -75,7 +73,7 @@ def backup(
     try:
         if folder and keep:
             tidy(folder)
-        with _stoppable(), _database() as database_url, meter(Console(stderr=True)) as bar, written(file) as out:
+        with stoppable(), _database() as database_url, meter(Console(stderr=True)) as bar, written(file) as out:
             manifest = copied(database_url, out, version("agent-memory"), lambda total: bar.begin("Backing up", total), bar.show)
         # Only now: a backup that fails takes none of the others with it.
         removed = swept(folder, keep) if folder and keep else []
@@ -105,7 +103,7 @@ def restore(
     try:
         with Backup.opened(file) as found:
             _check(found)
-            with _stoppable(), _reached(making=True) as where:
+            with stoppable(), _reached(making=True) as where:
                 _put(found, where, force=force)
             done = _done(file, found.manifest, began)
     except OSError as error:
@@ -153,21 +151,6 @@ def _put(found: Backup, where: Servers, *, force: bool) -> None:
     finally:
         for redis in views:
             redis.close()
-
-
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    """SIGTERM ends the block as an error does, so that nothing half done is left. Else it would end the process, or, of the first
-    process of a container, nothing.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        yield  # signals are for that one alone
-        return
-    before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager
