@@ -2,12 +2,10 @@
 
 from redis import Redis
 
-from agent_memory.contracts.streams import heartbeat_key
+from agent_memory.contracts.streams import HEARTBEAT_STALE_MS, heartbeat_key
 
 OURS = "am:*"
 INDEXES = "am:index:"
-SILENT_MS = 15_000
-"""A replica that was not heard of for this long is taken for dead."""
 _AT_ONCE = 1_000
 
 
@@ -16,7 +14,7 @@ def alive(redis: Redis) -> list[str]:
     now, found = redis.time()[0] * 1000, set()
     prefix = heartbeat_key("")
     for key in redis.scan_iter(f"{prefix}*", count=_AT_ONCE):
-        if any(now - int(seen) < SILENT_MS for seen in redis.hvals(key)):
+        if any(now - int(seen) < HEARTBEAT_STALE_MS for seen in redis.hvals(key)):
             found.add(key.decode().removeprefix(prefix))
     return sorted(found)
 

@@ -8,12 +8,18 @@ from redis.exceptions import ResponseError
 
 from agent_memory.cli.invariants.results import Findings, Result
 from agent_memory.cli.invariants.system import System
-from agent_memory.contracts.streams import COMMANDS, DEAD_LETTERS, EVENTS, INGEST_GROUP, PROJECTIONS, heartbeat_key
+from agent_memory.contracts.streams import (
+    COMMANDS,
+    DEAD_LETTERS,
+    EVENTS,
+    HEARTBEAT_STALE_MS,
+    INGEST_GROUP,
+    PROJECTIONS,
+    heartbeat_key,
+)
 from agent_memory.readmodels.progress import Ledger, Progress, holes
 
 NAME = "everything is accounted for"
-SILENT_MS = 15_000
-"""A replica that was not heard of for this long is taken for dead: it says every two seconds that it lives."""
 FORGOTTEN_MS = 120_000
 """Twice what the most patient service waits before it takes over what another left."""
 
@@ -107,7 +113,7 @@ async def accounted(system: System, *, quick: bool) -> Result:
 async def alive(redis: Redis, service: str) -> int:
     """How many replicas of a service were heard of lately, by the clock of Redis, which wrote that down."""
     now = (await redis.time())[0] * 1000
-    return sum(1 for seen in (await redis.hgetall(heartbeat_key(service))).values() if now - int(seen) < SILENT_MS)
+    return sum(1 for seen in (await redis.hgetall(heartbeat_key(service))).values() if now - int(seen) < HEARTBEAT_STALE_MS)
 
 
 async def _pending(redis: Redis, stream: str, group: str) -> tuple[int, int]:

@@ -149,6 +149,10 @@ def epoch_key(projection: str) -> str:
     return f"am:projection:{{{projection}}}:epoch"
 
 
+HEARTBEAT_STALE_MS = 15_000
+"""A replica that was not heard of for this long is taken for dead: it says every two seconds that it lives."""
+
+
 def heartbeat_key(service: str) -> str:
     """Hash of live replicas of a service: name to the UTC milliseconds it was last seen at."""
     return f"am:heartbeat:{service}"

@@ -11,7 +11,7 @@ import structlog
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from agent_memory.contracts.streams import heartbeat_key
+from agent_memory.contracts.streams import HEARTBEAT_STALE_MS, heartbeat_key
 from agent_memory.runtime import telemetry
 from agent_memory.runtime.broker import HealingBroker, Place, forget_dead_consumers, give_back, leave, replica_name
 from agent_memory.runtime.metrics_server import serve
@@ -20,7 +20,6 @@ from agent_memory.runtime.settings import Settings
 log = structlog.get_logger("service")
 
 HEARTBEAT_SECONDS = 2.0
-HEARTBEAT_STALE_MS = 15_000
 DRAIN_SECONDS = 5.0
 # One clock for all: those of two hosts may differ by more than a replica may be silent. And a full Redis refuses only a script's
 # first HSET or SET: who lives must not pass for dead then, or gateways would not be ready to answer reads either.
