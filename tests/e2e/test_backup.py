@@ -6,16 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from redis import Redis
 
 from agent_memory.cli.sample import history
 from agent_memory.embedded.home import Home
 from agent_memory.embedded.reach import erase
 from agent_memory.embedded.supervisor import Stack
-from agent_memory.readmodels.due import AT, HELD
 from support.controls import wait_until_now
 from support.forks import fork, python
 from support.servers import stack_environment, temporary_home
+from support.written import until_all_is_written
 
 
 def command(home: Path, *arguments: str, code: int = 0) -> Any:
@@ -65,8 +64,7 @@ def test_everything_is_destroyed_and_comes_back_from_a_backup(tmp_path: Path) ->
     with temporary_home() as home:
         with Stack(home, environment=environment, spawn=fork) as stack:
             record(stack, home)
-            with Redis.from_url(stack.redis_url) as redis:
-                wait_until_now(lambda: not redis.exists(AT, HELD), "nothing is to be written about the contents", timeout=60)
+            until_all_is_written(stack.http_urls[0], stack.redis_url)
             before = seen(home, stack)
             made = command(home, "backup", str(file))
             refused = command(home, "restore", str(file), code=1)

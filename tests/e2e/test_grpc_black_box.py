@@ -10,10 +10,10 @@ import httpx
 import pytest
 
 from agent_memory.embedded.supervisor import Stack
-from support.controls import wait_until_now
 from support.reflected import V1, V1ALPHA, Reflected
 from support.servers import Servers
 from support.stacks import running_stack
+from support.written import until_all_is_written
 
 JANUARY_30 = 1_769_767_200_000
 names = (f"scope{number}" for number in itertools.count())
@@ -160,7 +160,7 @@ def test_a_stream_of_events_is_recorded_whole(service: Reflected, scope: dict[st
     assert "events[1].session_id is required" in code(failure)[1]
 
 
-def test_from_the_year_to_the_words(service: Reflected, scope: dict[str, str]) -> None:
+def test_from_the_year_to_the_words(stack: Stack, service: Reflected, scope: dict[str, str]) -> None:
     position = talk(service, scope)
     seen = {**scope, "x_memory_min_position": str(position)}
     (year,) = service.call("GetTocRoot", {}, **seen)["nodes"]
@@ -172,8 +172,9 @@ def test_from_the_year_to_the_words(service: Reflected, scope: dict[str, str]) -
             path.append(service.call("BrowseToc", {"parent_id": path[-1]["node_id"]}, **scope)["children"][0])
         return path
 
-    wait_until_now(lambda: all(node.get("summary") for node in written()), "something is written about every node", timeout=60)
+    until_all_is_written(stack.http_urls[0], stack.redis_url)
     path = written()
+    assert all(node["summary"] for node in path)
     assert [node["node_id"] for node in path[:4]] == [
         "toc:year:2026",
         "toc:month:2026-01",
@@ -230,19 +231,14 @@ def found(service: Reflected, scope: dict[str, str], text: str = "double booking
 
 
 @pytest.fixture(scope="module")
-def told(address: str) -> dict[str, str]:
+def told(stack: Stack, address: str) -> dict[str, str]:
     """The scope of a conversation about which everything is written, and can be found."""
     scope, service = {"x_namespace": next(names), "x_user_id": "ana"}, Reflected(address)
-    position = talk(service, scope)
-    seen: list[dict[str, Any]] = []
-
-    def settled() -> bool:
-        before, seen[:] = list(seen), found(service, scope, mode="semantic", kinds=["node", "grip"], limit=100)
-        levels = {one["node"]["level"] for one in seen if one["kind"] == "node"}
-        return levels == {1, 2, 3, 4, 5} and before == seen and any(one["kind"] == "grip" for one in seen)
-
-    wait_until_now(settled, "nodes of all levels and grips are found", timeout=60)
-    found(service, {**scope, "x_memory_min_position": str(position)})
+    talk(service, scope)
+    until_all_is_written(stack.http_urls[0], stack.redis_url)
+    seen = found(service, scope, mode="semantic", kinds=["node", "grip"], limit=100)
+    assert {one["node"]["level"] for one in seen if one["kind"] == "node"} == {1, 2, 3, 4, 5}
+    assert any(one["kind"] == "grip" for one in seen)
     service.close()
     return scope
 
@@ -250,12 +246,8 @@ def told(address: str) -> dict[str, str]:
 def test_search_finds_nodes_by_what_is_written_grips_by_their_words_and_events(service: Reflected, told: dict[str, str]) -> None:
     said = found(service, told, "exclusion constraint", mode="keyword", kinds=["event"])
     assert {one["id"] for one in said} == {"e3", "e4"}
-
-    def all_is_what_is_usual() -> bool:
-        return found(service, told, limit=100) == found(service, told, limit=100, kinds=["event", "grip", "node"], mode="hybrid")
-
-    wait_until_now(all_is_what_is_usual, "both say the same, as soon as nothing is written in between")
     everything = found(service, told, limit=100)
+    assert everything == found(service, told, limit=100, kinds=["event", "grip", "node"], mode="hybrid"), "all is what is usual"
     assert {one["kind"] for one in everything} == {"node", "grip", "event"}
     assert all(set(one) & {"node", "grip", "event"} == {one["kind"]} and 0 <= one.get("score", 0) <= 1 for one in everything)
     texts = {f"e{number}": text for number, (_, text) in enumerate(TALK)}
@@ -326,8 +318,7 @@ def test_search_answers_the_same_over_http(stack: Stack, service: Reflected, tol
         matches = found(service, told, **{renamed.get(name, name): value for name, value in asked.items()})
         return [(one["kind"], one["id"], round(one.get("score", 0), 4), one["text"], int(one["timestamp_ms"])) for one in matches]
 
-    # What is written may change once more between the two.
-    wait_until_now(lambda: over_http() == over_grpc() != [], "both doors answer the same", timeout=30)
+    assert over_http() == over_grpc() != []
 
 
 def test_scopes_are_apart(service: Reflected, scope: dict[str, str]) -> None:
@@ -374,7 +365,7 @@ def test_the_doors_agree(stack: Stack, service: Reflected, scope: dict[str, str]
         assert http.get("/v1/timeline/nodes/toc:month:2026:01").json()["node_id"] == "toc:month:2026-01"
         missing = [http.get(f"/v1/timeline/{path}").status_code for path in ("nodes/toc:year:1999", "grips/grip:none")]
         assert missing == [404, 404]
-        wait_until_now(lambda: http.get("/v1/timeline/nodes/toc:day:2026-01-30").json()["bullets"], "a day has bullets", timeout=60)
+        until_all_is_written(stack.http_urls[0], stack.redis_url)
         day = http.get("/v1/timeline/nodes/toc:day:2026-01-30").json()
         words = http.get(f"/v1/timeline/grips/{day['bullets'][0]['grip_ids'][0]}", params={"events_before": 1}).json()
         assert words["grip"]["excerpt"] in words["excerpt_events"][0]["text"]

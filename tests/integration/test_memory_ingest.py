@@ -176,6 +176,8 @@ def test_a_report_that_there_is_no_time_for_waits(service: SmallTimeline, tmp_pa
     service.released.set()
     service.stuck = False
     ingest(tmp_path, service.endpoint, PROMPT | {"prompt": "And Go?"})
+    # Where the time was over before the first was begun with, what goes on after it delivers it.
+    wait_until_now(lambda: len(service.events) == 2, "both are delivered")
     assert sorted(event.text for event in service.events.values()) == ["And Go?", "What is Rust?"]
 
 
