@@ -25,6 +25,11 @@ if sys.argv[1:] == ["wait"]:
 sys.exit(int(os.environ.get("CODE", "0")))
 """
 
+IMPORTED = """
+import atexit, os
+atexit.register(lambda: "TIDY" in os.environ and print("tidied", flush=True))
+"""
+
 
 LEAVE = """
 import atexit, sys, threading, time
@@ -47,7 +52,7 @@ class Room:
         self.folder = folder
         self.environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(folder), "SHARED": "yes", "PYTHONUNBUFFERED": "1"}
         self.nursery = Nursery()
-        (folder / "shown.py").write_text(f"if __name__ == '__main__':\n    exec({SHOW!r})\n")
+        (folder / "shown.py").write_text(f"exec({SHOW!r} if __name__ == '__main__' else {IMPORTED!r})\n")
 
     def open(self, *modules: str) -> Process:
         argv = (sys.executable, "-m", "agent_memory.embedded.nursery_process", *modules)
@@ -95,8 +100,8 @@ def test_a_service_that_leaves_waits_for_its_threads_puts_things_away_and_says_a
     room: Room, arguments: tuple[str, ...], code: int
 ) -> None:
     (room.folder / "leaving.py").write_text(LEAVE)
-    assert room.nursery.hatch(room.launch(*arguments, module="leaving")).wait(10) == code
-    said = ["done", "put away", "held back", *(["out of paper"] if code == 1 else [])]
+    assert room.nursery.hatch(room.launch(*arguments, module="leaving", TIDY="yes")).wait(10) == code
+    said = ["done", "put away", "tidied", "held back", *(["out of paper"] if code == 1 else [])]
     assert [room.log().count(each) for each in said] == [1] * len(said)
 
 

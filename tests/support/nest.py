@@ -4,6 +4,7 @@ A program is imported here when it is asked for the first time, so only the firs
 nursery of the product it opens nothing for a program and has one thread, because neither survives a fork.
 """
 
+import atexit
 import ctypes
 import gc
 import importlib
@@ -21,7 +22,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from agent_memory.embedded.launch import PR_SET_PDEATHSIG
-from agent_memory.embedded.nursery_process import become, ended
+from agent_memory.embedded.nursery_process import become, ended, leave
 
 MOST_BYTES = 200_000
 WITH_THREADS = frozenset({"agent_memory.runtime.embed_server"})
@@ -32,6 +33,7 @@ Order = dict[str, Any]
 
 def main(where: str) -> None:
     """Serves until it is told to end. In a forked program it goes on as that program."""
+    atexit.register(leave)
     gc.disable()
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     listener.bind(f"{where}.new")

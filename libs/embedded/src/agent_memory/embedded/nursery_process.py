@@ -15,11 +15,9 @@ import select
 import signal
 import socket
 import sys
-import threading
 import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import NoReturn
 
 import msgspec
 
@@ -29,10 +27,13 @@ from agent_memory.runtime.stopping import end_when_told
 
 _PR_SET_NAME = 15
 _decode = msgspec.json.Decoder(Order).decode
+_ended_with: list[int] = []
+"""The exit code of a service that came to its end by itself."""
 
 
 def main(modules: Sequence[str]) -> None:
     """Serves until the supervisor closes its end. In a forked service it goes on as that service."""
+    atexit.register(leave)
     supervisor = socket.socket(fileno=os.dup(0))
     libc = ctypes.CDLL(None)
     prepare(modules)
@@ -44,29 +45,30 @@ def main(modules: Sequence[str]) -> None:
         become(order.module, order.arguments)
 
 
-def become(module: str, arguments: Sequence[str]) -> NoReturn:
-    """Goes on, in a forked process, as `python -m MODULE ARGUMENT…`, to its end."""
+def become(module: str, arguments: Sequence[str]) -> None:
+    """Goes on, in a forked process, as `python -m MODULE ARGUMENT…`, to its end. Raises what that raises, SystemExit for one."""
     # A fresh copy of the module, as the main one; a second one under its own name would only cost memory.
     sys.modules.pop(module, None)
     sys.argv = ["-m", *arguments]
-    code: object = 0
     try:
         runpy.run_module(module, run_name="__main__", alter_sys=True)
     except SystemExit as ended:
-        code = ended.code
-    if code is None or isinstance(code, int):
-        _leave(code or 0)
-    sys.exit(str(code))
+        if ended.code is None or isinstance(ended.code, int):
+            _ended_with.append(ended.code or 0)
+        raise
+    _ended_with.append(0)
 
 
-def _leave(code: int) -> NoReturn:
-    """Ends as an interpreter does, but for freeing one by one all objects of all imports: 0.1 s for each service that stops."""
-    threading._shutdown()  # type: ignore[attr-defined]
-    atexit._run_exitfuncs()
-    for stream in (sys.stdout, sys.stderr):
-        with suppress(OSError, ValueError):
-            stream.flush()
-    os._exit(code & 0xFF)
+def leave() -> None:
+    """Ends a service without freeing one by one all objects of all imports, 0.1 s of a processor each time.
+
+    To be registered with atexit before anything is imported for services: what is registered first is done last.
+    """
+    if _ended_with:
+        for stream in (sys.stdout, sys.stderr):
+            with suppress(OSError, ValueError):
+                stream.flush()
+        os._exit(_ended_with[0] & 0xFF)
 
 
 def prepare(modules: Sequence[str]) -> None:
