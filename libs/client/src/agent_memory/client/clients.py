@@ -1,6 +1,7 @@
 """The clients of the HTTP API. Each operation is named once, in `Operations`; a client says only how a step is carried out."""
 
 import ssl
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from agent_memory.client.grpc_clients import SyncTimelineClient, TimelineClient
 
 
-class Operations:
+class Operations(ABC):
     """What a client can do; parameters and errors stand at the functions named here.
 
     `namespace` and `user_id` hold for every call that names no others; `timeout` is in seconds per request. `tls` says which
@@ -52,8 +53,8 @@ class Operations:
         other.__dict__["http"] = self._connections()
         return other
 
-    def _connections(self) -> Any:
-        raise NotImplementedError
+    @abstractmethod
+    def _connections(self) -> Any: ...
 
     record_events = Operation(timeline.record_events)
     get_events = Operation(timeline.get_events)

@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
 from typing import Any, Concatenate, Generic, ParamSpec, Self, TypeVar, overload
 
@@ -26,7 +27,7 @@ class Runner:
             self.position = came.position
 
 
-class AsyncRunner(Runner):
+class AsyncRunner(Runner, ABC):
     """A client whose operations are awaited. Use it with `async with`, or call `aclose` at the end."""
 
     async def run(self, program: Program[T]) -> T:
@@ -41,12 +42,12 @@ class AsyncRunner(Runner):
                 self._note(came)
         return step.result
 
-    async def _send(self, step: Request | Call) -> Came:
-        raise NotImplementedError
+    @abstractmethod
+    async def _send(self, step: Request | Call) -> Came: ...
 
+    @abstractmethod
     async def aclose(self) -> None:
         """Close the connections."""
-        raise NotImplementedError
 
     async def __aenter__(self) -> Self:
         return self
@@ -55,7 +56,7 @@ class AsyncRunner(Runner):
         await self.aclose()
 
 
-class BlockingRunner(Runner):
+class BlockingRunner(Runner, ABC):
     """A client whose operations block. Use it as a context manager, or call `close` at the end."""
 
     def run(self, program: Program[T]) -> T:
@@ -70,12 +71,12 @@ class BlockingRunner(Runner):
                 self._note(came)
         return step.result
 
-    def _send(self, step: Request | Call) -> Came:
-        raise NotImplementedError
+    @abstractmethod
+    def _send(self, step: Request | Call) -> Came: ...
 
+    @abstractmethod
     def close(self) -> None:
         """Close the connections."""
-        raise NotImplementedError
 
     def __enter__(self) -> Self:
         return self
